@@ -1,0 +1,65 @@
+"""Nights: the screen's unit of time.
+
+A night is a local calendar date; its cut is midnight at its end, so it is 23 or 25 hours long at a change of clocks.
+Instants are UTC. See DESIGN, "Time".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+
+def night_of(instant: datetime, zone: ZoneInfo) -> date:
+    """The night an instant belongs to: its local calendar date in `zone`.
+
+    `instant` must carry a time zone (ValueError otherwise).
+    """
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs a time zone")
+    return instant.astimezone(zone).date()
+
+
+def cut_of(night: date, zone: ZoneInfo) -> datetime:
+    """The instant (UTC) at which a night ends: local midnight at the end of its date."""
+    return datetime.combine(night + timedelta(days=1), time.min, tzinfo=zone).astimezone(UTC)
+
+
+@dataclass(frozen=True, order=True)
+class NightRange:
+    """An unbroken range of nights, both ends included; one night is a range of length one."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ValueError(f"a range of nights cannot end ({self.last}) before it begins ({self.first})")
+
+    @classmethod
+    def parse(cls, text: str) -> NightRange:
+        """Read `2025-06-01` or `2025-06-01..2025-06-30`; ValueError says what is wrong."""
+        first, dots, last = text.strip().partition("..")
+        try:
+            return cls(date.fromisoformat(first), date.fromisoformat(last if dots else first))
+        except ValueError as error:
+            raise ValueError(f"'{text}' is not a night (YYYY-MM-DD) or a range of nights (A..B): {error}") from None
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}..{self.last}"
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __contains__(self, night: date) -> bool:
+        return self.first <= night <= self.last
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.first + timedelta(days=n) for n in range(len(self)))
+
+
+def month_of(night: date) -> str:
+    """The month a night lies in, as `YYYY-MM`: the key of its background."""
+    return f"{night:%Y-%m}"
