@@ -1,8 +1,8 @@
 """What the two reports are made of: plain frozen dataclasses, filled from the lake's tables.
 
-`PatientReport` holds patient data (quotes, days) and stays in the lake. `SummaryReport` holds aggregates; the page drawn from it
-hides small cells (zebrawatch.reports.suppression) and may leave the lake.
-Days are local dates (zebrawatch.nights); likelihood ratios are log10.
+`PatientReport` holds patient data (quotes, days) and stays in the lake. `SummaryReport` holds aggregates; the page
+drawn from it hides small cells (zebrawatch.reports.suppression) and may leave the lake. Days are local dates
+(zebrawatch.nights); likelihood ratios are log10.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from typing import Any
 from zebrawatch.nights import NightRange
 from zebrawatch.reports.statement import Provenance
 
-# ---------------------------------------------------------------------------------------------------- patient-level report
+# ----------------------------------------------------------------------------------------------- patient-level report
 
 
 @dataclass(frozen=True)
 class Source:
     """The note, laboratory value or code a finding was read from.
 
-    `kind` is its type as a clinician would say it ("Neurology consult", "Laboratory", "Problem list"); `day` when it happened.
+    `kind` is its type as a clinician would say it ("Neurology consult", "Laboratory", "Problem list"); `day` when it
+    happened.
     """
 
     source_id: str
@@ -35,8 +36,9 @@ class Source:
 class Finding:
     """One HPO finding of a patient, at its first appearance.
 
-    `sentence` is the sentence it stands in and `sentence[start:end]` the quote (code points); labs and codes give display and
-    value as the sentence. `known_night` is the first night it could be used; `mentions` counts its appearances, copies included.
+    `sentence` is the sentence it stands in and `sentence[start:end]` the quote (code points); labs and codes give
+    display and value as the sentence. `known_night` is the first night it could be used; `mentions` counts its
+    appearances, copies included.
     """
 
     hpo_id: str
@@ -55,8 +57,8 @@ class Finding:
 class Contribution:
     """What one finding adds to (log10_lr > 0) or takes from (< 0) a disease.
 
-    `matched_label` is the disease's own term where it differs from the finding. A contribution that rests on no finding (age of
-    onset, sex) has `finding` None and says what it is in `label`.
+    `matched_label` is the disease's own term where it differs from the finding. A contribution that rests on no finding
+    (age of onset, sex) has `finding` None and says what it is in `label`.
     """
 
     label: str
@@ -69,8 +71,8 @@ class Contribution:
 class ExpectedFinding:
     """A finding frequent in the disease that this patient was not found to have.
 
-    `denial` is the finding that denies it; None means nobody has written about it: it was never looked for, as far as the
-    records show. `frequency` is the share of the disease's patients who have it (0 to 1), None where unknown.
+    `denial` is the finding that denies it; None means nobody has written about it: it was never looked for, as far as
+    the records show. `frequency` is the share of the disease's patients who have it (0 to 1), None where unknown.
     """
 
     hpo_id: str
@@ -81,7 +83,9 @@ class ExpectedFinding:
 
 @dataclass(frozen=True)
 class RankedDisease:
-    """One disease shown with an alert. `posterior` is its uncalibrated share (0 to 1): shown as a word, never as a figure."""
+    """One disease shown with an alert. `posterior` is its uncalibrated share (0 to 1): shown as a word, never as a
+    figure.
+    """
 
     rank: int
     disease_id: str
@@ -95,7 +99,9 @@ class RankedDisease:
 
 @dataclass(frozen=True)
 class CommonExplanation:
-    """A common condition that would explain some of the findings: `explains` are their labels, `basis` says who holds so."""
+    """A common condition that would explain some of the findings: `explains` are their labels, `basis` says who holds
+    so.
+    """
 
     name: str
     explains: tuple[str, ...] = ()
@@ -104,7 +110,9 @@ class CommonExplanation:
 
 @dataclass(frozen=True)
 class Episode:
-    """An alert's episode, from raise to withdrawal (None while it stands). `met` is the night the condition was first met."""
+    """An alert's episode, from raise to withdrawal (None while it stands). `met` is the night the condition was first
+    met.
+    """
 
     raised: date
     withdrawn: date | None = None
@@ -134,7 +142,9 @@ class NoteMark:
 
 @dataclass(frozen=True)
 class LabMark:
-    """A laboratory value on the timeline. `interpretation` is the v3 code as sent (N, H, HH, L, LL, A); None where not given."""
+    """A laboratory value on the timeline. `interpretation` is the v3 code as sent (N, H, HH, L, LL, A); None where not
+    given.
+    """
 
     day: date
     name: str
@@ -157,9 +167,10 @@ class SuspicionMark:
 class AlertedPatient:
     """One alerted patient, by pseudonymous key.
 
-    `episodes` in order of time, at least one; the last is the one explained. `findings` are all findings about the patient, each
-    at first appearance; those with `known_night` equal to the raise's night are shown as new. `diseases` are the K shown, by
-    rank. `previous_p_note` says in words what the score did before ("below the threshold since 2024-02-11"), where known.
+    `episodes` in order of time, at least one; the last is the one explained. `findings` are all findings about the
+    patient, each at first appearance; those with `known_night` equal to the raise's night are shown as new. `diseases`
+    are the K shown, by rank. `previous_p_note` says in words what the score did before ("below the threshold since
+    2024-02-11"), where known.
     """
 
     key: str
@@ -196,15 +207,15 @@ class PatientReport:
     identity: Mapping[str, str] = field(default_factory=dict)
 
 
-# ---------------------------------------------------------------------------------------------------------- summary report
+# ----------------------------------------------------------------------------------------------------- summary report
 
 
 @dataclass(frozen=True)
 class CaseLine:
     """One at-risk case on the lead-time picture: days relative to its suspicion (negative is before).
 
-    `order` is a pseudonymous number that stands in no table of the lake. `sustained` and `first` are the raises of the sustained
-    and of the first-ever hit before suspicion, None where there was none; `entry` is the first known row.
+    `order` is a pseudonymous number that stands in no table of the lake. `sustained` and `first` are the raises of the
+    sustained and of the first-ever hit before suspicion, None where there was none; `entry` is the first known row.
     """
 
     order: int
@@ -289,8 +300,8 @@ class SummaryReport:
     """The summary of a range of nights: aggregates only.
 
     `outcome` holds the figures of EVALUATION's `replay --json` with their `ci95`
-    (zebrawatch.reports.figures says what is read from it); empty where nothing could be measured. `patients` and `alerted` count
-    screened and alerted patients. `duplication_rate` is the share of sentences copied forward.
+    (zebrawatch.reports.figures says what is read from it); empty where nothing could be measured. `patients` and
+    `alerted` count screened and alerted patients. `duplication_rate` is the share of sentences copied forward.
     """
 
     nights: NightRange

@@ -1,4 +1,6 @@
-"""The statement that stands on every output: pages, reports, FHIR text, the JSON field `statement` (OUTCOMES, last section)."""
+"""The statement that stands on every output: pages, reports, FHIR text, the JSON field `statement` (OUTCOMES, last
+section).
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ DATA_KINDS = ("real", "made", "rendered")
 class Provenance:
     """What an output rests on.
 
-    `data_kind` is one of DATA_KINDS (ValueError otherwise): *real* records, *made* by a simulator, or *rendered* as notes from
-    published cases. `local_validation` is None, or the date and number of cases in words ("2026-03-01, n = 140").
-    `arms` names the arms that ran, `knowledge` the release in words, `model` the language model (None where none ran),
-    `data_to` the last night whose rows were used.
+    `data_kind` is one of DATA_KINDS (ValueError otherwise): *real* records, *made* by a simulator, or *rendered* as
+    notes from published cases. `local_validation` is None, or the date and number of cases in words ("2026-03-01, n =
+    140"). `arms` names the arms that ran, `knowledge` the release in words, `model` the language model (None where none
+    ran), `data_to` the last night whose rows were used.
     """
 
     data_kind: str
