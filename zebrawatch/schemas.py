@@ -18,7 +18,8 @@ class Table:
     """One table of the lake.
 
     `partition` is the folder column: `pull` for what a pull delivered, `night_range` for what a run over nights computed, and
-    empty for a snapshot that every run writes anew. `clock` names columns that a content digest leaves out.
+    empty for a snapshot that every run writes anew. `clock` names columns that a content digest leaves out; `night` is the
+    column that says which night a row of a `night_range` table belongs to.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Table:
     key: tuple[str, ...]
     partition: str
     clock: tuple[str, ...] = ()
+    night: str = ""
     version: int = 1
 
 
@@ -161,7 +163,6 @@ FINDINGS = Table(
         _column("copied_from", pa.string(), "earlier source_id whose sentence this one copies; null for a first appearance"),
         _column("event_time", INSTANT, "event_time of the source"),
         _column("known_night", pa.date32(), "known_night of the source; of the copied one where copied"),
-        _column("removed_night", pa.date32(), "night from which the source was corrected or deleted; null while it stands"),
         _column("pull", pa.string(), "the pull that delivered the source"),
     ),
     ("source_id", "source_version", "hpo_id", "start", "end", "assertion"), "pull", clock=("pull",),
@@ -222,7 +223,7 @@ CANDIDATES = Table(
         _column("expected_absent", pa.list_(pa.string()), "HPO ids frequent in the disease that were denied or never found"),
         _column("night_range", pa.string(), "the run's range of nights"),
     ),
-    ("subject_id", "night", "rank"), "night_range", clock=("night_range",),
+    ("subject_id", "night", "rank"), "night_range", clock=("night_range",), night="night",
 )
 
 SUSPICIONS = Table(
@@ -239,7 +240,7 @@ SUSPICIONS = Table(
         _column("known_night", pa.date32(), "night from which it was known"),
         _column("night_range", pa.string(), "the run's range of nights"),
     ),
-    ("subject_id", "disease_id", "kind"), "night_range", clock=("night_range",),
+    ("subject_id", "disease_id", "kind"), "night_range", clock=("night_range",), night="known_night",
 )
 
 SHOWN = pa.struct(
@@ -267,7 +268,7 @@ FLAGS = Table(
         _column("backlog", pa.bool_(), "raised on the first screened night: prevalence, not a rate"),
         _column("night_range", pa.string(), "the run's range of nights"),
     ),
-    ("subject_id", "night", "action"), "night_range", clock=("night_range",),
+    ("subject_id", "night", "action"), "night_range", clock=("night_range",), night="night",
 )
 
 LEAD_TIME = Table(

@@ -1,0 +1,258 @@
+"""The one configuration file, `zebrawatch.toml`: typed, every key commented, overridable by `ZEBRAWATCH_<SECTION>__<KEY>`.
+
+Unknown keys and values of the wrong kind are errors in one sentence. Secrets are never values here, only file paths or
+names of environment variables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from zebrawatch.errors import ConfigurationError
+
+FILE_NAME = "zebrawatch.toml"
+PREFIX = "ZEBRAWATCH_"
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A section of the file; keys that are not declared are errors."""
+
+
+class Site(Section):
+    """Whose records these are."""
+
+    name: str = "unnamed site"
+    timezone: str = "UTC"
+    first_live_night: date = date(2025, 6, 24)
+    key_file: str = "var/site.key"
+
+
+class Source(Section):
+    """Where the records come from."""
+
+    location: str = "var/demo-hospital"
+    labels: str = ""
+    resource_types: tuple[str, ...] = (
+        "Patient", "Encounter", "Condition", "Observation", "Procedure", "MedicationRequest", "ServiceRequest",
+        "FamilyMemberHistory", "AllergyIntolerance", "Immunization", "DocumentReference", "DiagnosticReport",
+        "Composition", "Coverage",
+    )  # fmt: skip
+    group: str = ""
+    client_id: str = ""
+    key_file: str = ""
+    token_url: str = ""
+    bearer_token_env: str = ""
+    since_mode: str = "updated"
+    attempts: int = 5
+
+
+class LakeFolder(Section):
+    """Where the lake lies."""
+
+    folder: str = "var/lake"
+    lock_wait_seconds: int = 0
+
+
+class State(Section):
+    """Where histories, Data Docs and the run store lie; empty: `var` for `var/lake`, else `<lake>-state`."""
+
+    folder: str = ""
+    mlflow_uri: str = ""
+
+
+class SparkSettings(Section):
+    """The Spark session."""
+
+    master: str = "local[*]"
+    driver_memory: str = "3g"
+    partitions: int = 4
+
+
+class Conformance(Section):
+    """How many usable resources fhir.resources judges."""
+
+    share: float = 0.01
+
+
+class KnowledgeSettings(Section):
+    """Which knowledge files are used."""
+
+    folder: str = ""
+
+
+class Evidence(Section):
+    """The evidence arm."""
+
+    top: int = 10
+    background_min_patients: int = 50
+
+
+class Policy(Section):
+    """When a patient is alerted."""
+
+    threshold: float = 0.5
+    shown: int = 5
+    persistence_nights: int = 0
+    same_episode_days: int = 90
+    diseases_never_screened: tuple[str, ...] = ()
+    opt_out_file: str = ""
+
+
+class Configuration(Section):
+    """All of `zebrawatch.toml`."""
+
+    site: Site = Site()
+    source: Source = Source()
+    availability: dict[str, tuple[str, ...]] = {}
+    lake: LakeFolder = LakeFolder()
+    state: State = State()
+    spark: SparkSettings = SparkSettings()
+    conformance: Conformance = Conformance()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    evidence: Evidence = Evidence()
+    policy: Policy = Policy()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The site's time zone."""
+        return ZoneInfo(self.site.timezone)
+
+    @property
+    def lake_folder(self) -> Path:
+        """The lake's folder, absolute."""
+        return Path(self.lake.folder).absolute()
+
+    @property
+    def state_folder(self) -> Path:
+        """Folder of Dagster's and MLflow's state and Data Docs, absolute."""
+        if self.state.folder:
+            return Path(self.state.folder).absolute()
+        lake = self.lake_folder
+        return lake.parent if lake == Path("var/lake").absolute() else lake.with_name(lake.name + "-state")
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow's tracking store."""
+        return self.state.mlflow_uri or f"sqlite:///{self.state_folder / 'mlflow.db'}"
+
+    @property
+    def source_is_server(self) -> bool:
+        """Whether the source is a FHIR server rather than a folder."""
+        return bool(re.match(r"https?://", self.source.location))
+
+    def digest(self) -> str:
+        """Digest of everything that changes results (not of where things lie), first 16 hex digits of a sha256."""
+        relevant = {
+            "timezone": self.site.timezone,
+            "availability": self.availability,
+            "resource_types": self.source.resource_types,
+            "conformance": self.conformance,
+            "evidence": self.evidence,
+            "policy": self.policy,
+        }
+        return hashlib.sha256(msgspec.json.encode(relevant, order="sorted")).hexdigest()[:16]
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Configuration:
+    """Read `path` (default: zebrawatch.toml here, if there is one), then the environment on top.
+
+    Raises ConfigurationError with one sentence that names the key.
+    """
+    chosen = path or Path(FILE_NAME)
+    if path is not None and not path.is_file():
+        raise ConfigurationError(f"There is no configuration file {path}.")
+    values: dict[str, Any] = {}
+    if chosen.is_file():
+        try:
+            values = tomllib.loads(chosen.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{chosen} is not valid TOML: {error}.") from None
+    _overlay(values, os.environ if environment is None else environment)
+    return from_values(values, str(chosen))
+
+
+def from_values(values: Mapping[str, Any], origin: str) -> Configuration:
+    """Typed configuration of plain values; ConfigurationError names the key."""
+    try:
+        configuration = msgspec.convert(values, Configuration, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{origin}: {error}.") from None
+    _check(configuration, origin)
+    return configuration
+
+
+def replaced(configuration: Configuration, section: str, **changes: Any) -> Configuration:
+    """A configuration with keys of one section changed (what command-line options do)."""
+    changed = msgspec.structs.replace(getattr(configuration, section), **changes)
+    result: Configuration = msgspec.structs.replace(configuration, **{section: changed})
+    _check(result, "the command line")
+    return result
+
+
+def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name, text in sorted(environment.items()):
+        section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
+        if not name.startswith(PREFIX) or not separator:
+            continue  # ZEBRAWATCH_DATA and the like are no settings
+        kind = {field.name: field.type for field in msgspec.structs.fields(Configuration)}.get(section)
+        keys = (
+            {field.name: field.type for field in msgspec.structs.fields(kind)}
+            if isinstance(kind, type(Section))
+            else {}
+        )
+        if key not in keys:
+            raise ConfigurationError(f"{name} names no setting; `zebrawatch config show` lists them all.")
+        many = "tuple" in str(keys[key])
+        values.setdefault(section, {})[key] = (
+            [part.strip() for part in text.split(",") if part.strip()] if many else text
+        )
+
+
+def _check(configuration: Configuration, origin: str) -> None:
+    try:
+        ZoneInfo(configuration.site.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigurationError(
+            f"{origin}: site.timezone '{configuration.site.timezone}' is not an IANA time zone such as Europe/Berlin."
+        ) from None
+    ranges = {
+        "conformance.share": (configuration.conformance.share, 0.0, 1.0),
+        "policy.threshold": (configuration.policy.threshold, 0.0, 1.0),
+        "policy.shown": (configuration.policy.shown, 1, 10),
+        "policy.persistence_nights": (configuration.policy.persistence_nights, 0, 365),
+        "policy.same_episode_days": (configuration.policy.same_episode_days, 0, 3650),
+        "evidence.top": (configuration.evidence.top, configuration.policy.shown, 50),
+        "source.attempts": (configuration.source.attempts, 1, 50),
+        "spark.partitions": (configuration.spark.partitions, 1, 100_000),
+    }
+    for key, (value, low, high) in ranges.items():
+        if not low <= value <= high:
+            raise ConfigurationError(f"{origin}: {key} is {value}; it must lie between {low} and {high}.")
+    if configuration.source.since_mode not in ("updated", "created"):
+        raise ConfigurationError(f"{origin}: source.since_mode must be 'updated' or 'created'.")
+
+
+def site_key(configuration: Configuration) -> bytes:
+    """The site's secret key for pseudonyms, made on first use (32 random bytes, mode 0600), kept outside the lake."""
+    path = Path(configuration.site.key_file).absolute()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(32))
+    key = path.read_bytes()
+    if len(key) < 16:
+        raise ConfigurationError(f"The site key in {path} is shorter than 16 bytes; restore it from your backup.")
+    if path.is_relative_to(configuration.lake_folder):
+        raise ConfigurationError("site.key_file must lie outside the lake.")
+    return key

