@@ -9,6 +9,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from zebrawatch.errors import SourceError
 
 ENDINGS = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
 UNKNOWN_TYPE = "Unknown"
+# No space left, quota used up, or the limit on a file's size reached.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CHUNK = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 # The resource type is looked for in this much of a file's beginning where its name does not tell.
@@ -51,13 +54,14 @@ def pull_folder(
 ) -> Manifest:
     """Copy a folder of FHIR NDJSON to `destination`, byte by byte, whole or not at all.
 
-    Takes `*.ndjson`, `*.jsonl` and both with `.gz`, from `folder` itself and from its sub-folder `deleted` (tombstones). Each
-    file is read once: copied, hashed, unpacked, its lines counted. A cut last line is no fault of the source unless a stated
-    count says otherwise. `data_kind` overrides `data_kind.json` ({"kind": "real"|"made"|"rendered"}) in the folder; without
-    either the records count as real. `need_patients=False` accepts a drop of changes without a Patient.
+    Takes `*.ndjson`, `*.jsonl` and both with `.gz`, from `folder` itself and from its sub-folder `deleted` (tombstones).
+    Each file is read once: copied, hashed, unpacked, its lines counted. A cut last line is no fault of the source unless
+    a stated count says otherwise. `data_kind` overrides `data_kind.json` ({"kind": "real"|"made"|"rendered"}) in the
+    folder; without either the records count as real. `need_patients=False` accepts a drop of changes without a Patient.
 
-    A destination that already holds this pull is left alone and its manifest returned. SourceError, in one sentence, where the
-    folder is missing, empty, without Patients, cut short, changing, or at odds with its own export log or bulk manifest.
+    A destination that already holds this pull is left alone and its manifest returned. SourceError, in one sentence,
+    where the folder is missing, empty, without Patients, cut short, changing, or at odds with its own export log or bulk
+    manifest.
     """
     state = fingerprint_folder(folder)
     published = read_manifest(destination)
@@ -87,7 +91,7 @@ def pull_folder(
 
 
 def fingerprint_folder(folder: Path) -> str:
-    """A cheap mark that changes when a folder's files do: sha256 over name, size and time of change of each, none of it read.
+    """A cheap mark that changes when a folder's files do: sha256 over name, size and time of change of each.
 
     SourceError where the folder is missing, no folder, or holds no NDJSON file.
     """
@@ -141,23 +145,17 @@ def _fresh(partial: Path) -> Path:
     return partial
 
 
-class disk_faults:  # noqa: N801  (used as a function would be)
-    """Turn a full or unwritable disk into one sentence."""
-
-    def __init__(self, destination: Path) -> None:
-        self.destination = destination
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, OSError):
-            return
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+@contextmanager
+def disk_faults(destination: Path) -> Iterator[None]:
+    """Turn a full or unwritable disk into one sentence (SourceError)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
             raise SourceError(
-                f"The disk is full at {self.destination.parent}; nothing was published, free space and run again."
-            )
-        raise SourceError(f"Could not copy to {self.destination}: {error.strerror or type(error).__name__}.") from None
+                f"The disk is full at {destination.parent}; nothing was published, free some space and run again."
+            ) from None
+        raise SourceError(f"Could not copy to {destination}: {error.strerror or type(error).__name__}.") from None
 
 
 class LineCounter:
@@ -339,7 +337,8 @@ def _check_one(expected: ExpectedFile, file: PulledFile | None, record: Path) ->
         raise SourceError(f"The file {expected.name} that {record} lists is missing; copy or export the folder again.")
     if expected.count is not None and expected.count != file.lines:
         raise SourceError(
-            f"{file.name} holds {file.lines:,} lines but {record} promises {expected.count:,}; copy or export the folder again."
+            f"{file.name} holds {file.lines:,} lines but {record} promises {expected.count:,}; "
+            "copy or export the folder again."
         )
 
 
@@ -353,5 +352,6 @@ def _check_sums(files: tuple[PulledFile, ...], expected: list[ExpectedFile], rol
         promised = sum(count for count in counts if count is not None)
         if lines != promised:
             raise SourceError(
-                f"The folder holds {lines:,} lines of {kind} but {record} promises {promised:,}; copy or export the folder again."
+                f"The folder holds {lines:,} lines of {kind} but {record} promises {promised:,}; "
+                "copy or export the folder again."
             )

@@ -1,7 +1,7 @@
 """The manifest of a pull: what a source delivered, file by file.
 
-A pull is a folder of NDJSON files as they came, published by rename together with `manifest.json`. A folder without that file
-is no pull.
+A pull is a folder of NDJSON files as they came, published by rename together with `manifest.json`. A folder without that
+file is no pull.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Manifest:
 
 
 def fingerprint_of(files: Iterable[PulledFile]) -> str:
-    """sha256 over name, content and role of the files, in order of name: equal exactly where the delivered bytes are."""
+    """sha256 over name, content and role of the files, by name: equal exactly where the delivered bytes are."""
     digest = hashlib.sha256()
     for file in sorted(files, key=lambda file: file.name):
         digest.update(f"{file.name}\t{file.sha256}\t{int(file.deleted)}\n".encode())
@@ -111,7 +111,7 @@ def read_manifest(pull: Path) -> Manifest | None:
 
 
 def publish(partial: Path, destination: Path, manifest: Manifest) -> None:
-    """Write the manifest into `partial` and give the folder its final name, so that a pull is there whole or not at all."""
+    """Write the manifest into `partial` and give the folder its final name: a pull is there whole or not at all."""
     path = partial / MANIFEST_NAME
     with path.open("w", encoding="utf-8") as out:
         out.write(manifest.to_json())
