@@ -1,7 +1,7 @@
 """The manifest of a pull: what a source delivered, file by file.
 
-A pull is a folder of NDJSON files as they came, published by rename together with `manifest.json`. A folder without that
-file is no pull.
+A pull is a folder of NDJSON files as they came, published by rename together with `manifest.json`. A folder without
+that file is no pull.
 """
 
 from __future__ import annotations
