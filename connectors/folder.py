@@ -54,10 +54,11 @@ def pull_folder(
 ) -> Manifest:
     """Copy a folder of FHIR NDJSON to `destination`, byte by byte, whole or not at all.
 
-    Takes `*.ndjson`, `*.jsonl` and both with `.gz`, from `folder` itself and its sub-folder `deleted` (tombstones). Each
-    file is read once: copied, hashed, unpacked, its lines counted. A cut last line is no fault of the source unless a
-    stated count says otherwise. `data_kind` overrides `data_kind.json` ({"kind": "real"|"made"|"rendered"}) in the
-    folder; without either the records count as real. `need_patients=False` accepts a drop of changes without a Patient.
+    Takes `*.ndjson`, `*.jsonl` and both with `.gz`, from `folder` itself and its sub-folder `deleted` (tombstones).
+    Each file is read once: copied, hashed, unpacked, its lines counted. A cut last line is no fault of the source
+    unless a stated count says otherwise. `data_kind` overrides `data_kind.json` ({"kind": "real"|"made"|"rendered"})
+    in the folder; without either the records count as real. `need_patients=False` accepts a drop of changes without a
+    Patient.
 
     A destination that already holds this pull is left alone and its manifest returned. SourceError, in one sentence,
     where the folder is missing, empty, without Patients, cut short, changing, or at odds with its own export log or

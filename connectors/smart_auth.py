@@ -1,9 +1,9 @@
 """Credentials for a FHIR server: SMART Backend Services (`private_key_jwt`) or a bearer token.
 
-Secrets come from a file or an environment variable, named in the settings; they are read at the last moment, handed to the
-fetching process through a pipe, and never stand in an argument list, a log or an error. The exchange itself (signed JWT for
-an access token, again when it expires) is cumulus-fhir-support's.
-Source: https://hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.html
+Secrets come from a file or an environment variable, named in the settings; they are read at the last moment, handed
+to the fetching process through a pipe, and never stand in an argument list, a log or an error. The exchange itself
+(signed JWT for an access token, again when it expires) is cumulus-fhir-support's. Source:
+https://hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.html
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Secret:
 
 @dataclass(frozen=True)
 class Credentials:
-    """How to sign in: `client_id` and `key` (PEM, JWK or JWK Set) for SMART, or `bearer_token`; neither for an open server.
+    """How to sign in: `client_id` and `key` (PEM, JWK or JWK Set) for SMART, or `bearer_token`; neither for an open
+    server.
 
     `token_url` overrides the token endpoint that the server's discovery names.
     """
@@ -111,7 +112,7 @@ def _candidates(text: str) -> list[jwk.JWK]:
         if not text.startswith("{"):
             return [jwk.JWK.from_pem(text.encode())]
         content = json.loads(text)
-        entries = content["keys"] if "keys" in content else [content]
+        entries = content.get("keys", [content])
         return [jwk.JWK(**entry) for entry in entries if isinstance(entry, dict) and entry.get("use", "sig") == "sig"]
     except (ValueError, TypeError, jwk.InvalidJWKValue):
         return []
