@@ -1,0 +1,100 @@
+"""Uncertainty: bootstrap by patient and intervals for proportions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from statsmodels.stats.proportion import proportion_confint
+
+Floats = npt.NDArray[np.float64]
+
+LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """A 95% interval."""
+
+    low: float
+    high: float
+
+
+def wilson(hits: int, n: int) -> Interval | None:
+    """Wilson's score interval for a proportion (E. B. Wilson, J Am Stat Assoc 1927;22:209); None where n is 0."""
+    if n == 0:
+        return None
+    low, high = proportion_confint(hits, n, alpha=1 - LEVEL, method="wilson")
+    return Interval(float(low), float(high))
+
+
+def patient_weights(patients: int, draws: int, seed: int) -> Floats:
+    """How often each patient is drawn in each resample: (draws, patients), rows sum to `patients`.
+
+    Resampling patients with replacement is a multinomial draw of counts (B. Efron, Ann Stat 1979;7:1).
+    """
+    rng = np.random.default_rng(seed)
+    if patients == 0:
+        return np.zeros((draws, 0))
+    return rng.multinomial(patients, np.full(patients, 1.0 / patients), size=draws).astype(np.float64)
+
+
+class Resample:
+    """Bootstrap over patients for statistics of rows that belong to them.
+
+    One object holds the same resamples for every statistic of a report, so that differences between figures of one run
+    are paired.
+    """
+
+    def __init__(self, patients: Sequence[Hashable], *, draws: int = 2000, seed: int = 7) -> None:
+        self._place = {patient: place for place, patient in enumerate(dict.fromkeys(patients))}
+        self._weights = patient_weights(len(self._place), draws, seed)
+        self.draws = draws
+
+    def weights(self, owners: Sequence[Hashable]) -> Floats:
+        """Weights of rows owned by `owners`: (draws, rows). KeyError for an owner that was not named at the start."""
+        return self._weights[:, [self._place[owner] for owner in owners]]
+
+    def ratio(self, numerator: Floats, denominator: Floats, owners: Sequence[Hashable]) -> Interval | None:
+        """Percentile interval of sum(numerator) / sum(denominator); None where it has no value."""
+        weights = self.weights(owners)
+        return percentile(safe_ratio(weights @ numerator, weights @ denominator))
+
+    def mean(self, values: Floats, owners: Sequence[Hashable]) -> Interval | None:
+        """Percentile interval of the mean of `values`."""
+        return self.ratio(values, np.ones_like(values), owners)
+
+    def of(self, statistic: Callable[[Floats], float], owners: Sequence[Hashable]) -> Interval | None:
+        """Percentile interval of any statistic of row weights; slower than `ratio`."""
+        return percentile(np.array([statistic(weights) for weights in self.weights(owners)]))
+
+
+def safe_ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """numerator / denominator, NaN where the denominator is 0."""
+    return np.divide(
+        numerator, denominator, out=np.full_like(numerator, np.nan, dtype=np.float64), where=denominator > 0
+    )
+
+
+def percentile(values: Floats) -> Interval | None:
+    """The middle 95% of bootstrap values, those without a value left out; None where none has one."""
+    held = values[np.isfinite(values)]
+    if held.size == 0:
+        return None
+    low, high = np.quantile(held, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def weighted_median(values: Floats, weights: Floats) -> float:
+    """The lower median of `values` counted `weights` times; NaN where all weights are 0."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    if total.size == 0 or total[-1] <= 0:
+        return float("nan")
+    half = total[-1] / 2
+    place = int(np.searchsorted(total, half, side="left"))
+    if np.isclose(total[place], half) and place + 1 < total.size:
+        following = int(np.searchsorted(total, half, side="right"))
+        return float((values[order][place] + values[order][following]) / 2)
+    return float(values[order][place])
