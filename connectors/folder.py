@@ -21,7 +21,7 @@ from connectors.manifest import (
     Manifest,
     PulledFile,
     fingerprint_of,
-    partial_of,
+    fresh_partial,
     publish,
     read_manifest,
 )
@@ -77,7 +77,7 @@ def pull_folder(
     kind = _data_kind(folder, data_kind)
     record = find_export_record(folder)
     with disk_faults(destination):
-        partial = _fresh(partial_of(destination))
+        partial = fresh_partial(destination)
         try:
             files = tuple(_copy(found, partial, progress) for found in _data_files(folder))
             check_files(folder, files, record, need_patients=need_patients)
@@ -139,13 +139,6 @@ def _data_kind(folder: Path, given: str | None) -> str:
     return str(kind)
 
 
-def _fresh(partial: Path) -> Path:
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    partial.mkdir(mode=0o700)
-    return partial
-
-
 @contextmanager
 def disk_faults(destination: Path) -> Iterator[None]:
     """Turn a full or unwritable disk into one sentence (SourceError)."""
@@ -166,11 +159,16 @@ class LineCounter:
         self.lines = 0
         self.head = bytearray()
         self._open = False
+        self._last = bytearray()
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the stream."""
         if len(self.head) < _LONGEST_FIRST_LINES and self.head.count(b"\n") < 10:
             self.head += chunk
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            self._last.clear()
+        self._last += chunk[end:]
         first, *rest = chunk.split(b"\n")
         self._open = self._open or not _blank(first)
         for part in rest:
@@ -183,8 +181,19 @@ class LineCounter:
         self._open = False
         return self.lines
 
+    @property
+    def ends_whole(self) -> bool:
+        """Whether the stream ends with a line end, or with a last line that is whole JSON."""
+        if _blank(self._last):
+            return True
+        try:
+            json.loads(self._last)
+        except ValueError:
+            return False
+        return True
 
-def _blank(part: bytes) -> bool:
+
+def _blank(part: bytes | bytearray) -> bool:
     return not part or part.isspace()
 
 
@@ -308,13 +317,13 @@ def resource_type_of(name: str, head: bytes, *, deleted: bool = False) -> str:
 
 
 def check_files(
-    folder: Path, files: tuple[PulledFile, ...], record: ExportRecord | None, *, need_patients: bool
+    source: object, files: tuple[PulledFile, ...], record: ExportRecord | None, *, need_patients: bool
 ) -> None:
     """Judge what was read: Patients are there, and every count agrees with the export's own record (SourceError)."""
     if record is not None:
         _check_counts(files, record)
     if need_patients and not any(file.resource_type == "Patient" and file.lines and not file.deleted for file in files):
-        raise SourceError(f"The source folder {folder} holds no Patients; export the resource type Patient too.")
+        raise SourceError(f"The source {source} holds no Patients; export the resource type Patient too.")
 
 
 def _check_counts(files: tuple[PulledFile, ...], record: ExportRecord) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -134,3 +135,12 @@ def sync_folder(folder: Path) -> None:
 def partial_of(destination: Path) -> Path:
     """Where a pull grows before it has its final name: hidden, beside the destination, on the same file system."""
     return destination.with_name(f".{destination.name}.partial")
+
+
+def fresh_partial(destination: Path) -> Path:
+    """An empty folder for a pull to grow in; what a killed run left there is removed."""
+    partial = partial_of(destination)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    partial.mkdir(mode=0o700)
+    return partial
