@@ -34,9 +34,12 @@ DEFAULT_AVAILABILITY: Mapping[str, tuple[str, ...]] = {
     "Patient": ("meta.lastUpdated",),
     "Coverage": ("meta.lastUpdated",),
 }
-"""The order in which elements are asked for `available_at`, by resource type. After them comes the end of the encounter."""
+"""The order in which elements are asked for `available_at`, by resource type. After them comes the end of the
+encounter.
+"""
 
-# What else may be named in a site's own order. Everything listed here is an element that `zebrawatch.fhir.resources` reads.
+# What else may be named in a site's own order. Everything listed here is an element that `zebrawatch.fhir.resources`
+# reads.
 _EXTRA_ELEMENTS: Mapping[str, tuple[str, ...]] = {
     "DocumentReference": ("context.period.start", "context.period.end"),
     "DiagnosticReport": ("effectiveDateTime", "effectivePeriod.end"),
@@ -145,7 +148,9 @@ Getter = Callable[[Any], "str | None"]
 
 
 def element_getter(path: str) -> Getter:
-    """A function that reads a dotted path such as `context.period.end` from a decoded resource; None where a part is missing."""
+    """A function that reads a dotted path such as `context.period.end` from a decoded resource; None where a part is
+    missing.
+    """
     names = path.split(".")
     if len(names) == 1:
         name = names[0]
@@ -176,7 +181,8 @@ def availability_rules(order: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[
         wrong = [element for element in elements if element not in allowed]
         if wrong:
             raise ValueError(
-                f"availability of {resource_type}: '{wrong[0]}' cannot be asked; choose from {', '.join(sorted(allowed))}"
+                f"availability of {resource_type}: '{wrong[0]}' cannot be asked; "
+                f"choose from {', '.join(sorted(allowed))}"
             )
         rules[resource_type] = tuple((*_named(resource_type, element), element_getter(element)) for element in elements)
     return rules

@@ -37,7 +37,9 @@ _PREFIXES: dict[str, str] = {uri: prefix for prefix, uris in _SYSTEMS.items() fo
 
 
 def meds_code(system: str | None, code: str) -> str:
-    """`SYSTEM//CODE`: a short name for the systems above, the address itself for any other, `LOCAL` where none is given."""
+    """`SYSTEM//CODE`: a short name for the systems above, the address itself for any other, `LOCAL` where none is
+    given.
+    """
     if not system:
         return f"LOCAL//{code}"
     return f"{_PREFIXES.get(system) or _PREFIXES.get(system.rstrip('/'), system)}//{code}"

@@ -142,8 +142,8 @@ def batch_of(
 ) -> pa.RecordBatch:
     """A batch of one kind from row tuples.
 
-    `names` say what each place of a tuple holds, `lines` first; instants are microseconds since the epoch. `constants` fill
-    columns that are the same in all rows.
+    `names` say what each place of a tuple holds, `lines` first; instants are microseconds since the epoch. `constants`
+    fill columns that are the same in all rows.
     """
     count = len(rows)
     by_name: dict[str, Any] = dict(zip(names, zip(*rows, strict=True), strict=True))

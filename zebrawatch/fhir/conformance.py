@@ -1,4 +1,6 @@
-"""Conformance to FHIR R4B as fhir.resources judges it: for a sample of what is usable, and for the wording of what is not."""
+"""Conformance to FHIR R4B as fhir.resources judges it: for a sample of what is usable, and for the wording of what is
+not.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class ConformanceJudge:
 
 
 def refusals(resource_type: str, resource: bytes, *, limit: int = 5) -> list[str]:
-    """What fhir.resources R4B refuses about a resource, as `element: message`, at most `limit`; empty where it conforms.
+    """What fhir.resources R4B refuses about a resource, as `element: message`, at most `limit`; empty where it
+    conforms.
 
     Messages name elements and rules, never values.
     """
@@ -52,6 +55,6 @@ def _model(resource_type: str) -> Callable[[bytes], Any] | None:
     from fhir.resources.R4B import get_fhir_model_class
 
     try:
-        return get_fhir_model_class(resource_type).model_validate_json  # type: ignore[no-any-return]
+        return get_fhir_model_class(resource_type).model_validate_json
     except (ValueError, KeyError, ImportError, AttributeError):
         return None

@@ -54,9 +54,10 @@ WRITTEN_BY_SYSTEM, WRITTEN_BY_CODE = "urn:zebrawatch:written-by", "zebrawatch"
 class DecodeContext:
     """What decoding needs to know about the pull and the site.
 
-    `zone` is the site's IANA time zone; `pulled_at` an instant (what is available more than a day later is quarantined);
-    `availability` gives, for the resource types it names, the elements asked for `available_at`, in order; `validate_share` is
-    the share of usable resources that fhir.resources judges (1.0 = all). ValueError in one sentence where a value is wrong.
+    `zone` is the site's IANA time zone; `pulled_at` an instant (what is available more than a day later is
+    quarantined); `availability` gives, for the resource types it names, the elements asked for `available_at`, in
+    order; `validate_share` is the share of usable resources that fhir.resources judges (1.0 = all). ValueError in one
+    sentence where a value is wrong.
     """
 
     pull: str
@@ -65,7 +66,7 @@ class DecodeContext:
     pulled_at: datetime
     availability: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     validate_share: float = 0.01
-    limits: TextLimits = TextLimits()
+    limits: TextLimits = field(default_factory=TextLimits)
     line_bytes: int = 256 * 1024 * 1024
 
     def __post_init__(self) -> None:
@@ -96,8 +97,8 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 def decode_lines(lines: Iterable[tuple[int, bytes]], file: str, context: DecodeContext) -> Iterator[pa.RecordBatch]:
     """Batches in DECODED_SCHEMA of the (line number, bytes) of one NDJSON file.
 
-    Each batch holds rows of one kind. Every line gives at least one row, one quarantine row, or counts in a `skipped` row:
-    `sum(lines)` over all batches is the number of lines given. Nothing in a line raises.
+    Each batch holds rows of one kind. Every line gives at least one row, one quarantine row, or counts in a `skipped`
+    row: `sum(lines)` over all batches is the number of lines given. Nothing in a line raises.
     """
     decoder = _Decoder(file, context)
     size = 0
@@ -112,7 +113,7 @@ def decode_lines(lines: Iterable[tuple[int, bytes]], file: str, context: DecodeC
 
 
 class _Head(msgspec.Struct):
-    resourceType: str | None = None
+    resource_type: str | None = msgspec.field(default=None, name="resourceType")
 
 
 class _Decoder:
@@ -248,7 +249,7 @@ class _Decoder:
 
     def _type_in(self, line: bytes) -> str | None:
         try:
-            return self._head(line.removeprefix(b"\xef\xbb\xbf")).resourceType
+            return self._head(line.removeprefix(b"\xef\xbb\xbf")).resource_type
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return None
 
@@ -260,11 +261,11 @@ class _Decoder:
             head = self._head(line.removeprefix(b"\xef\xbb\xbf"))
         except msgspec.MsgspecError:
             return "not a FHIR resource", ""
-        if not head.resourceType:
+        if not head.resource_type:
             return "not a FHIR resource", "no resourceType"
-        if head.resourceType not in fhir.READ_NAMES and head.resourceType not in fhir.SKIPPED_NAMES:
+        if head.resource_type not in fhir.READ_NAMES and head.resource_type not in fhir.SKIPPED_NAMES:
             return "unknown resource type", ""
-        return "malformed resource", "; ".join([str(error), *refusals(head.resourceType, line)])
+        return "malformed resource", "; ".join([str(error), *refusals(head.resource_type, line)])
 
     # ---- batches -------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ from html import unescape
 
 from selectolax.lexbor import LexborHTMLParser
 
-# Elements that begin and end on a line of their own (https://html.spec.whatwg.org/multipage/rendering.html#flow-content-3).
+# Elements that begin and end on a line of their own
+# (https://html.spec.whatwg.org/multipage/rendering.html#flow-content-3).
 _BLOCKS = (
     "address,article,aside,blockquote,br,caption,dd,div,dl,dt,fieldset,figcaption,figure,footer,form,h1,h2,h3,h4,h5,h6,header,hr,li,"
     "main,nav,ol,option,p,pre,section,summary,table,tr,ul"
@@ -23,7 +24,9 @@ _SIMPLE = re.compile(r"\s*<div[^<>]*>([^<]*)</div>\s*\Z")
 
 
 def html_text(markup: str) -> str:
-    """Visible text of `markup`: blocks on lines of their own, table cells set apart by tabs, scripts and styles dropped."""
+    """Visible text of `markup`: blocks on lines of their own, table cells set apart by tabs, scripts and styles
+    dropped.
+    """
     simple = _SIMPLE.match(markup)
     if simple:
         return _SPACES.sub(" ", unescape(simple.group(1))).strip()

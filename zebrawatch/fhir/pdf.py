@@ -10,7 +10,8 @@ from zebrawatch.fhir.text import Deadline, TextLimits, UnreadableError
 def pdf_text(data: bytes, limits: TextLimits, deadline: Deadline) -> str:
     """Text of each page in reading order as PDFium gives it, pages set apart by an empty line.
 
-    UnreadableError where the file is damaged, needs a password, or passes the limits; a scan without text gives an empty string.
+    UnreadableError where the file is damaged, needs a password, or passes the limits; a scan without text gives an
+    empty string.
     """
     try:
         document = pypdfium2.PdfDocument(data)

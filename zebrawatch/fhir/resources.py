@@ -1,8 +1,8 @@
 """Typed shapes of the FHIR R4 resources the screen reads: what must hold for a resource to be usable.
 
-Only the elements that are read are declared, with the cardinality of R4 (https://hl7.org/fhir/R4/); the rest of a resource
-is passed over. Every element is optional here, because the rules on what must be present (id, patient, time, content) are
-stated once, in `zebrawatch.fhir.rows`. A declared element of the wrong type refuses the resource.
+Only the elements that are read are declared, with the cardinality of R4 (https://hl7.org/fhir/R4/); the rest of a
+resource is passed over. Every element is optional here, because the rules on what must be present (id, patient, time,
+content) are stated once, in `zebrawatch.fhir.rows`. A declared element of the wrong type refuses the resource.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from functools import cache
 from typing import Any
 
 import msgspec
+
+# FHIR's own element names are kept: they are looked up in its pages.
+# ruff: noqa: N815
 
 NO_DATA = msgspec.Raw()  # an element that was not sent
 
@@ -494,10 +497,35 @@ READ_TYPES: tuple[type[Resource], ...] = (
     Bundle,
 )
 
-# The other resource types of R4 (https://hl7.org/fhir/R4/resourcelist.html) and R4B: known, and passed over with a count.
-SKIPPED_NAMES: tuple[str, ...] = tuple(
-    ["Account", "ActivityDefinition", "AdministrableProductDefinition", "AdverseEvent", "Appointment", "AppointmentResponse", "AuditEvent", "Basic", "BiologicallyDerivedProduct", "BodyStructure", "CapabilityStatement", "CarePlan", "CareTeam", "CatalogEntry", "ChargeItem", "ChargeItemDefinition", "Citation", "Claim", "ClaimResponse", "ClinicalImpression", "ClinicalUseDefinition", "CodeSystem", "Communication", "CommunicationRequest", "CompartmentDefinition", "ConceptMap", "Consent", "Contract", "CoverageEligibilityRequest", "CoverageEligibilityResponse", "DetectedIssue", "Device", "DeviceDefinition", "DeviceMetric", "DeviceRequest", "DeviceUseStatement", "DocumentManifest", "EffectEvidenceSynthesis", "Endpoint", "EnrollmentRequest", "EnrollmentResponse", "EpisodeOfCare", "EventDefinition", "Evidence", "EvidenceReport", "EvidenceVariable", "ExampleScenario", "ExplanationOfBenefit", "Flag", "Goal", "GraphDefinition", "Group", "GuidanceResponse", "HealthcareService", "ImagingStudy", "ImmunizationEvaluation", "ImmunizationRecommendation", "ImplementationGuide", "Ingredient", "InsurancePlan", "Invoice", "Library", "Linkage", "List", "Location", "ManufacturedItemDefinition", "Measure", "MeasureReport", "Media", "MedicationAdministration", "MedicationDispense", "MedicationKnowledge", "MedicationStatement", "MedicinalProduct", "MedicinalProductAuthorization", "MedicinalProductContraindication", "MedicinalProductDefinition", "MedicinalProductIndication", "MedicinalProductIngredient", "MedicinalProductInteraction", "MedicinalProductManufactured", "MedicinalProductPackaged", "MedicinalProductPharmaceutical", "MedicinalProductUndesirableEffect", "MessageDefinition", "MessageHeader", "MolecularSequence", "NamingSystem", "NutritionOrder", "NutritionProduct", "ObservationDefinition", "OperationDefinition", "OperationOutcome", "Organization", "OrganizationAffiliation", "PackagedProductDefinition", "Parameters", "PaymentNotice", "PaymentReconciliation", "Person", "PlanDefinition", "Practitioner", "PractitionerRole", "Provenance", "Questionnaire", "QuestionnaireResponse", "RegulatedAuthorization", "RelatedPerson", "RequestGroup", "ResearchDefinition", "ResearchElementDefinition", "ResearchStudy", "ResearchSubject", "RiskAssessment", "RiskEvidenceSynthesis", "Schedule", "SearchParameter", "Slot", "Specimen", "SpecimenDefinition", "StructureDefinition", "StructureMap", "Subscription", "SubscriptionStatus", "SubscriptionTopic", "Substance", "SubstanceDefinition", "SubstanceNucleicAcid", "SubstancePolymer", "SubstanceProtein", "SubstanceReferenceInformation", "SubstanceSourceMaterial", "SubstanceSpecification", "SupplyDelivery", "SupplyRequest", "Task", "TerminologyCapabilities", "TestReport", "TestScript", "ValueSet", "VerificationResult", "VisionPrescription"]
-)
+# The other resource types of R4 (https://hl7.org/fhir/R4/resourcelist.html) and R4B: known, and passed over with a
+# count.
+_SKIPPED = """
+    Account ActivityDefinition AdministrableProductDefinition AdverseEvent Appointment AppointmentResponse
+    AuditEvent Basic BiologicallyDerivedProduct BodyStructure CapabilityStatement CarePlan CareTeam CatalogEntry
+    ChargeItem ChargeItemDefinition Citation Claim ClaimResponse ClinicalImpression ClinicalUseDefinition
+    CodeSystem Communication CommunicationRequest CompartmentDefinition ConceptMap Consent Contract
+    CoverageEligibilityRequest CoverageEligibilityResponse DetectedIssue Device DeviceDefinition DeviceMetric
+    DeviceRequest DeviceUseStatement DocumentManifest EffectEvidenceSynthesis Endpoint EnrollmentRequest
+    EnrollmentResponse EpisodeOfCare EventDefinition Evidence EvidenceReport EvidenceVariable ExampleScenario
+    ExplanationOfBenefit Flag Goal GraphDefinition Group GuidanceResponse HealthcareService ImagingStudy
+    ImmunizationEvaluation ImmunizationRecommendation ImplementationGuide Ingredient InsurancePlan Invoice Library
+    Linkage List Location ManufacturedItemDefinition Measure MeasureReport Media MedicationAdministration
+    MedicationDispense MedicationKnowledge MedicationStatement MedicinalProduct MedicinalProductAuthorization
+    MedicinalProductContraindication MedicinalProductDefinition MedicinalProductIndication
+    MedicinalProductIngredient MedicinalProductInteraction MedicinalProductManufactured MedicinalProductPackaged
+    MedicinalProductPharmaceutical MedicinalProductUndesirableEffect MessageDefinition MessageHeader
+    MolecularSequence NamingSystem NutritionOrder NutritionProduct ObservationDefinition OperationDefinition
+    OperationOutcome Organization OrganizationAffiliation PackagedProductDefinition Parameters PaymentNotice
+    PaymentReconciliation Person PlanDefinition Practitioner PractitionerRole Provenance Questionnaire
+    QuestionnaireResponse RegulatedAuthorization RelatedPerson RequestGroup ResearchDefinition
+    ResearchElementDefinition ResearchStudy ResearchSubject RiskAssessment RiskEvidenceSynthesis Schedule
+    SearchParameter Slot Specimen SpecimenDefinition StructureDefinition StructureMap Subscription
+    SubscriptionStatus SubscriptionTopic Substance SubstanceDefinition SubstanceNucleicAcid SubstancePolymer
+    SubstanceProtein SubstanceReferenceInformation SubstanceSourceMaterial SubstanceSpecification SupplyDelivery
+    SupplyRequest Task TerminologyCapabilities TestReport TestScript ValueSet VerificationResult
+    VisionPrescription
+"""
+SKIPPED_NAMES: tuple[str, ...] = tuple(_SKIPPED.split())
 
 READ_NAMES: frozenset[str] = frozenset(kind.__name__ for kind in READ_TYPES)
 

@@ -23,18 +23,18 @@ Row = tuple[Any, ...]
 
 TIMES = ("available_at", "available_rule", "available_grade", "single_version", "last_updated")
 PATIENT_COLUMNS = (
-    "lines", "subject_id", "source_id", "version", "sex", "birth_date", "birth_precision", "death_time", "race", "ethnicity", "language",
-    "payer", "merged_into", "restricted", "deleted", "event_time", *TIMES,
+    "lines", "subject_id", "source_id", "version", "sex", "birth_date", "birth_precision", "death_time", "race",
+    "ethnicity", "language", "payer", "merged_into", "restricted", "deleted", "event_time", *TIMES,
 )  # fmt: skip
 NOTE_COLUMNS = (
-    "lines", "subject_id", "note_id", "version", "resource_type", "text", "text_sha256", "type_code", "type_display", "author_role",
-    "encounter_id", "status", "content_type", "alternatives", "relates_to", "conformant", "restricted", "deleted", "binary_id",
-    "event_time", *TIMES,
+    "lines", "subject_id", "note_id", "version", "resource_type", "text", "text_sha256", "type_code", "type_display",
+    "author_role", "encounter_id", "status", "content_type", "alternatives", "relates_to", "conformant", "restricted",
+    "deleted", "binary_id", "event_time", *TIMES,
 )  # fmt: skip
 EVENT_COLUMNS = (
-    "lines", "event_id", "code", "code_system", "display", "numeric_value", "text_value", "unit", "interpretation", "reference_low",
-    "reference_high", "category", "relationship", "medication_id",
-    "subject_id", "version", "resource_type", "status", "encounter_id", "conformant", "restricted", "deleted", "event_time", *TIMES,
+    "lines", "event_id", "code", "code_system", "display", "numeric_value", "text_value", "unit", "interpretation",
+    "reference_low", "reference_high", "category", "relationship", "medication_id", "subject_id", "version",
+    "resource_type", "status", "encounter_id", "conformant", "restricted", "deleted", "event_time", *TIMES,
 )  # fmt: skip
 ENCOUNTER_COLUMNS = (
     "lines",
@@ -60,7 +60,8 @@ BINARY_COLUMNS = (
     "last_updated",
 )
 COVERAGE_COLUMNS = (
-    "lines", "subject_id", "coverage_id", "version", "payer", "status", "start", "end", "restricted", "deleted", *TIMES,
+    "lines", "subject_id", "coverage_id", "version", "payer", "status", "start", "end", "restricted", "deleted",
+    *TIMES,
 )  # fmt: skip
 MEDICATION_COLUMNS = (
     "lines",
@@ -234,8 +235,8 @@ class RowMaker:
             (
                 1, subject, source_id, version.digest, resource.gender, None if birth is None else birth[0],
                 None if birth is None else birth[2], died, _us_core(resource.extension, "us-core-race"),
-                _us_core(resource.extension, "us-core-ethnicity"), _language(resource.communication), None, self._survivor(resource.link),
-                _restricted(resource.meta), False, times[0], *times,
+                _us_core(resource.extension, "us-core-ethnicity"), _language(resource.communication), None,
+                self._survivor(resource.link), _restricted(resource.meta), False, times[0], *times,
             )
         )  # fmt: skip
 
@@ -278,10 +279,11 @@ class RowMaker:
         period = context.period
         rows.notes.append(
             (
-                1, subject, note_id, version.digest, "DocumentReference", text.text, text.sha256, *_type_of(resource.type),
-                _role(resource.author), encounter, resource.docStatus or resource.status, text.content_type, text.alternatives,
-                _relations(resource.relatesTo), version.conformant, _restricted(resource.meta) or _labelled(resource.securityLabel),
-                deleted, text.binary_id, self._first(period.start if period else None, resource.date), *times,
+                1, subject, note_id, version.digest, "DocumentReference", text.text, text.sha256,
+                *_type_of(resource.type), _role(resource.author), encounter, resource.docStatus or resource.status,
+                text.content_type, text.alternatives, _relations(resource.relatesTo), version.conformant,
+                _restricted(resource.meta) or _labelled(resource.securityLabel), deleted, text.binary_id,
+                self._first(period.start if period else None, resource.date), *times,
             )
         )  # fmt: skip
 
@@ -300,14 +302,15 @@ class RowMaker:
         if text is not None:
             rows.notes.append(
                 (
-                    1, subject, base, version.digest, "DiagnosticReport", text.text, text.sha256, *_type_of(resource.code),
-                    _role(resource.performer), encounter, resource.status, text.content_type, text.alternatives, None,
-                    version.conformant, restricted, deleted, text.binary_id, event_time, *times,
+                    1, subject, base, version.digest, "DiagnosticReport", text.text, text.sha256,
+                    *_type_of(resource.code), _role(resource.performer), encounter, resource.status,
+                    text.content_type, text.alternatives, None, version.conformant, restricted, deleted,
+                    text.binary_id, event_time, *times,
                 )
             )  # fmt: skip
         about = (
-            subject, version.digest, "DiagnosticReport", resource.status, encounter, version.conformant, restricted, deleted, event_time,
-            *times,
+            subject, version.digest, "DiagnosticReport", resource.status, encounter, version.conformant, restricted,
+            deleted, event_time, *times,
         )  # fmt: skip
         made: list[Row] = []
         category = _category(resource.category)
@@ -358,8 +361,9 @@ class RowMaker:
         rows.notes.append(
             (
                 1, subject, note_id, version.digest, "Composition", made.text, made.sha256, *_type_of(resource.type),
-                _role(resource.author), encounter, resource.status, made.content_type, 0, _relations(resource.relatesTo),
-                version.conformant, _restricted(resource.meta) or resource.confidentiality in RESTRICTED_CODES, deleted, None,
+                _role(resource.author), encounter, resource.status, made.content_type, 0,
+                _relations(resource.relatesTo), version.conformant,
+                _restricted(resource.meta) or resource.confidentiality in RESTRICTED_CODES, deleted, None,
                 self._first(period.start if period else None, resource.date), *times,
             )
         )  # fmt: skip
@@ -380,10 +384,7 @@ class RowMaker:
     def _text_of(
         self, attachments: Sequence[fhir.Attachment], contained: list[fhir.Contained] | None, deleted: bool
     ) -> NoteText:
-        if len(attachments) == 1 and not contained:
-            ranked = attachments
-        else:
-            ranked = sorted(attachments, key=_attachment_rank)
+        ranked = sorted(attachments, key=_attachment_rank) if len(attachments) > 1 else attachments
         others = sum(1 for one in attachments if one.url or one.data != fhir.NO_DATA) - 1
         failure: UnreadableError | None = None
         linked: str | None = None
@@ -442,8 +443,8 @@ class RowMaker:
             resource.effectiveDateTime, resource.effectiveInstant, effective.start, resource.issued
         )
         about = (
-            self._subject(resource.subject), version.digest, "Observation", resource.status, encounter, version.conformant,
-            _restricted(resource.meta), deleted, event_time, *times,
+            self._subject(resource.subject), version.digest, "Observation", resource.status, encounter,
+            version.conformant, _restricted(resource.meta), deleted, event_time, *times,
         )  # fmt: skip
         made: list[Row] = []
         category = _category(resource.category)
@@ -463,8 +464,9 @@ class RowMaker:
         times = self._available(resource, "Condition", deleted, encounter)
         onset = resource.onsetPeriod.start if resource.onsetPeriod else None
         about = (
-            self._subject(resource.subject), version.digest, "Condition", status, encounter, version.conformant, _restricted(resource.meta),
-            deleted, self._first(resource.onsetDateTime, onset, resource.recordedDate), *times,
+            self._subject(resource.subject), version.digest, "Condition", status, encounter, version.conformant,
+            _restricted(resource.meta), deleted, self._first(resource.onsetDateTime, onset, resource.recordedDate),
+            *times,
         )  # fmt: skip
         made: list[Row] = []
         _coded(made, base, resource.code, _category(resource.category), about)
@@ -481,8 +483,9 @@ class RowMaker:
             resource, "Procedure", deleted, encounter, self._moment(period.end, resource.performedDateTime)
         )
         about = (
-            self._subject(resource.subject), version.digest, "Procedure", resource.status, encounter, version.conformant,
-            _restricted(resource.meta), deleted, self._first(period.start, resource.performedDateTime), *times,
+            self._subject(resource.subject), version.digest, "Procedure", resource.status, encounter,
+            version.conformant, _restricted(resource.meta), deleted,
+            self._first(period.start, resource.performedDateTime), *times,
         )  # fmt: skip
         made: list[Row] = []
         category = _first_code(resource.category)
@@ -499,8 +502,8 @@ class RowMaker:
         times = self._available(resource, "MedicationRequest", deleted, encounter)
         status = "not to be done" if resource.doNotPerform else _joined(resource.intent, resource.status)
         about = (
-            self._subject(resource.subject), version.digest, "MedicationRequest", status, encounter, version.conformant,
-            _restricted(resource.meta), deleted, self._first(resource.authoredOn), *times,
+            self._subject(resource.subject), version.digest, "MedicationRequest", status, encounter,
+            version.conformant, _restricted(resource.meta), deleted, self._first(resource.authoredOn), *times,
         )  # fmt: skip
         made: list[Row] = []
         category = _category(resource.category)
@@ -539,8 +542,8 @@ class RowMaker:
         times = self._available(resource, "FamilyMemberHistory", deleted, None)
         relative = _words(resource.relationship) or "relative"
         about = (
-            self._subject(resource.patient), version.digest, "FamilyMemberHistory", resource.status, None, version.conformant,
-            _restricted(resource.meta), deleted, self._first(resource.date), *times,
+            self._subject(resource.patient), version.digest, "FamilyMemberHistory", resource.status, None,
+            version.conformant, _restricted(resource.meta), deleted, self._first(resource.date), *times,
         )  # fmt: skip
         made: list[Row] = []
         for n, condition in enumerate(resource.condition or ()):
@@ -561,8 +564,9 @@ class RowMaker:
         encounter = _encounter(resource.encounter)
         times = self._available(resource, "AllergyIntolerance", deleted, encounter)
         about = (
-            self._subject(resource.patient), version.digest, "AllergyIntolerance", status, encounter, version.conformant,
-            _restricted(resource.meta), deleted, self._first(resource.onsetDateTime, resource.recordedDate), *times,
+            self._subject(resource.patient), version.digest, "AllergyIntolerance", status, encounter,
+            version.conformant, _restricted(resource.meta), deleted,
+            self._first(resource.onsetDateTime, resource.recordedDate), *times,
         )  # fmt: skip
         made: list[Row] = []
         _coded(made, base, resource.code, resource.category[0] if resource.category else None, about)
@@ -585,12 +589,13 @@ class RowMaker:
         start = self._first(period.start)
         rows.encounters.append(
             (
-                1, subject, encounter_id, version.digest, start, None if end is None else end.last, resource.status, restricted, deleted,
-                *times,
+                1, subject, encounter_id, version.digest, start, None if end is None else end.last, resource.status,
+                restricted, deleted, *times,
             )
         )  # fmt: skip
         about = (
-            subject, version.digest, "Encounter", resource.status, encounter_id, version.conformant, restricted, deleted, start, *times,
+            subject, version.digest, "Encounter", resource.status, encounter_id, version.conformant, restricted,
+            deleted, start, *times,
         )  # fmt: skip
         made: list[Row] = []
         category = resource.class_.code if resource.class_ else None
@@ -617,8 +622,9 @@ class RowMaker:
         happened = self._moment(resource.occurrenceDateTime)
         times = self._available(resource, "Immunization", deleted, encounter, happened)
         about = (
-            self._subject(resource.patient), version.digest, "Immunization", resource.status, encounter, version.conformant,
-            _restricted(resource.meta), deleted, self._first(resource.occurrenceDateTime, resource.recorded), *times,
+            self._subject(resource.patient), version.digest, "Immunization", resource.status, encounter,
+            version.conformant, _restricted(resource.meta), deleted,
+            self._first(resource.occurrenceDateTime, resource.recorded), *times,
         )  # fmt: skip
         made: list[Row] = []
         _coded(made, base, resource.vaccineCode, None, about)
@@ -635,8 +641,8 @@ class RowMaker:
         for n, (code, system, display) in enumerate(found):
             rows.medications.append(
                 (
-                    1 if n == 0 else 0, medication_id, version.digest, code, system, display, _restricted(resource.meta), False,
-                    updated and updated.last,
+                    1 if n == 0 else 0, medication_id, version.digest, code, system, display,
+                    _restricted(resource.meta), False, updated and updated.last,
                 )
             )  # fmt: skip
 
@@ -659,7 +665,8 @@ class RowMaker:
         digest = hashlib.sha256(f"{version.digest}/{url}".encode("utf-8", "replace")).hexdigest()[:16]
         name = f"{kind}/{found}"
         note = (
-            1, None, name, digest, kind, None, None, None, None, None, None, "deleted", None, 0, None, None, False, True, None, None, *times,
+            1, None, name, digest, kind, None, None, None, None, None, None, "deleted", None, 0, None, None, False,
+            True, None, None, *times,
         )  # fmt: skip
         event = _event(
             name, TOMBSTONE, None, None, about=(None, digest, kind, "deleted", None, None, False, True, None, *times)
@@ -723,7 +730,9 @@ class TextCache:
         self._made: OrderedDict[tuple[bytes, str | None], tuple[str, str, str] | UnreadableError] = OrderedDict()
 
     def of(self, raw: msgspec.Raw, content_type: str | None) -> tuple[str, str, str]:
-        """Plain text, its sha256 and the media type it was read as, of base64 in undecoded JSON; UnreadableError otherwise."""
+        """Plain text, its sha256 and the media type it was read as, of base64 in undecoded JSON; UnreadableError
+        otherwise.
+        """
         data = _base64(raw)
         if content_type is not None and content_type.startswith("text/plain") and data[:1] not in (b"{", b"%", b"<"):
             text, form = plain_text(data, content_type, self._limits)  # faster than looking it up
@@ -896,7 +905,7 @@ def _family(concept: fhir.CodeableConcept | None) -> str | None:
     return "relative" if any(coding.code in FAMILY_OBSERVATIONS for coding in concept.coding) else None
 
 
-# ---- event rows --------------------------------------------------------------------------------------------------------
+# ---- event rows ----------------------------------------------------------------------------------------------------
 
 
 def _event(
@@ -1089,7 +1098,9 @@ def _reference(ranges: list[fhir.ReferenceRange]) -> tuple[float | None, float |
 
 
 def _add(events: list[Row], made: list[Row], *, first: bool = True, may_be_empty: bool = False) -> None:
-    """Add a resource's rows; the first stands for its line unless another row does. UnusableError where there are none."""
+    """Add a resource's rows; the first stands for its line unless another row does. UnusableError where there are
+    none.
+    """
     if not made:
         if may_be_empty:
             return

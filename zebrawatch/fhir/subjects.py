@@ -19,7 +19,8 @@ def subject_id_of(patient_id: str, site_key: bytes) -> int:
 
 
 def local_id(reference: str | None, resource_type: str) -> str | None:
-    """The id in a reference to a `resource_type`, relative or absolute, with or without version; None for anything else.
+    """The id in a reference to a `resource_type`, relative or absolute, with or without version; None for anything
+    else.
 
     `Patient/7`, `https://server/fhir/Patient/7`, `Patient/7/_history/2` and `urn:uuid:7` (as in bundles) all give `7`.
     """

@@ -1,7 +1,8 @@
 """Plain text of an attachment, whatever the hospital stored it as.
 
-Text, HTML, XHTML, RTF, PDF and C-CDA are read by fast parsers; scripts are dropped, external entities never followed. What the
-bytes are decides before what they are said to be: systems label RTF and PDF as plain text. Sizes, pages and seconds are bounded.
+Text, HTML, XHTML, RTF, PDF and C-CDA are read by fast parsers; scripts are dropped, external entities never followed.
+What the bytes are decides before what they are said to be: systems label RTF and PDF as plain text. Sizes, pages and
+seconds are bounded.
 """
 
 from __future__ import annotations
@@ -97,8 +98,8 @@ def rank_of(content_type: str | None) -> int | None:
 def plain_text(data: bytes, content_type: str | None, limits: TextLimits = TextLimits()) -> tuple[str, str]:
     """Plain text of an attachment's bytes and the media type it was read as; lines end in `\\n`.
 
-    UnreadableError (fixed reasons: `attachment too large`, `attachment takes too long`, `attachment of a type without text`,
-    `attachment is damaged`, `no text`) where nothing can be read.
+    UnreadableError (fixed reasons: `attachment too large`, `attachment takes too long`, `attachment of a type without
+    text`, `attachment is damaged`, `no text`) where nothing can be read.
     """
     if len(data) > limits.input_bytes:
         raise UnreadableError("attachment too large", f"{len(data)} bytes")
@@ -119,7 +120,8 @@ def plain_text(data: bytes, content_type: str | None, limits: TextLimits = TextL
 
 
 def _read(form: str, data: bytes, charset: str | None, limits: TextLimits) -> str:
-    # Each parser is imported when the first attachment of its kind comes: a worker that sees plain text pays for nothing else.
+    # Each parser is imported when the first attachment of its kind comes: a worker that sees plain text pays for
+    # nothing else.
     if form == PLAIN:
         return clean(decode_text(data, charset))
     deadline = Deadline(limits.seconds)
@@ -170,7 +172,8 @@ def _charset_of_markup(data: bytes) -> str | None:
     return (found.group(1) or found.group(2)).decode("ascii", "replace") if found else None
 
 
-# Charsets whose bytes can pass for UTF-8 by accident (wide ones, 7-bit ones with shifts): these are believed when declared.
+# Charsets whose bytes can pass for UTF-8 by accident (wide ones, 7-bit ones with shifts): these are believed when
+# declared.
 _BELIEVED = re.compile(r"utf-?(16|32|7)|ucs-?[24]|iso-?2022|hz", re.IGNORECASE)
 
 _MARKS = (
@@ -187,10 +190,11 @@ def _has_mark(data: bytes) -> bool:
 
 
 def decode_text(data: bytes, charset: str | None = None) -> str:
-    """Characters of `data`: a byte order mark first, then UTF-8 where the bytes are UTF-8, then the declared charset, then a guess.
+    """Characters of `data`: a byte order mark first, then UTF-8 where the bytes are UTF-8, then the declared charset,
+    then a guess.
 
-    UTF-8 comes before the declaration because text that decodes as UTF-8 beyond ASCII is UTF-8, whatever the label says.
-    Never fails: bytes without a meaning become U+FFFD.
+    UTF-8 comes before the declaration because text that decodes as UTF-8 beyond ASCII is UTF-8, whatever the label
+    says. Never fails: bytes without a meaning become U+FFFD.
     """
     if data[:1] in (b"\xef", b"\xff", b"\xfe", b"\0"):
         for mark, name in _MARKS:
