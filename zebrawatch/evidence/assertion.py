@@ -1,0 +1,490 @@
+"""What a mention claims: present, negated, uncertain, hypothetical, historical; of the patient or of a relative.
+
+NegEx (Chapman et al. 2001) and ConText (Harkema et al. 2009): trigger phrases act on the findings after or before them, up to the
+end of the sentence or a phrase that ends the scope. Added: sections, lists under a headed trigger, templates
+(`fever: none`, `seizures (-)`, `? cataract`), relatives as informants, clause-bound scopes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from zebrawatch.evidence.compiled import compiled
+from zebrawatch.evidence.sections import Sections, section_kinds
+from zebrawatch.evidence.sentences import sentences
+from zebrawatch.evidence.tables import rows
+from zebrawatch.evidence.tokens import (
+    BLANK,
+    BULLET,
+    CLOSE,
+    COLON,
+    COMMA,
+    DASH,
+    DOUBT,
+    EMPTY_BOX,
+    EQUALS,
+    MINUS,
+    NEWLINE,
+    OPEN,
+    QUESTION,
+    SEMICOLON,
+    SLASH,
+    STOP,
+    Hashes,
+    Ints,
+    Tokens,
+    look_up,
+    open_table,
+    split_words,
+    tokenise,
+    word_hashes,
+)
+
+# What a trigger says, as bits; a mention carries the sum.
+NEGATED, UNCERTAIN, HYPOTHETICAL, HISTORICAL, FAMILY = 1, 2, 4, 8, 16
+_ENDS, _CLAUSE, _PATIENT, _PSEUDO = 32, 64, 128, 256
+_KINDS = {
+    "negated": NEGATED, "uncertain": UNCERTAIN, "hypothetical": HYPOTHETICAL, "historical": HISTORICAL, "family": FAMILY,
+    "stop": _ENDS, "clause": _CLAUSE, "patient": _PATIENT, "pseudo": _PSEUDO,
+}  # fmt: skip
+_BEFORE, _AFTER = 1, 2
+_SIDES = {"before": _BEFORE, "after": _AFTER, "both": _BEFORE | _AFTER, "-": 0}
+_MEANINGS = NEGATED | UNCERTAIN | HYPOTHETICAL | HISTORICAL | FAMILY
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX = np.uint64(0xBF58476D1CE4E5B9)
+_WALL = SEMICOLON | EMPTY_BOX
+_ANSWER = COLON | DASH | EQUALS | QUESTION | OPEN | MINUS
+_ENDED = STOP | COMMA | SEMICOLON | NEWLINE | CLOSE | BLANK | DASH | SLASH
+_LONGEST_AFTER = 12  # words a trigger reaches back
+
+_RELATIVES = {
+    "mother": "mother|mum|mom|mam|mummy|mommy", "father": "father|dad|daddy", "parents": "parents|both parents|parent",
+    "brother": "brother|brothers|younger brother|older brother|elder brother|half brother|twin brother",
+    "sister": "sister|sisters|younger sister|older sister|elder sister|half sister|twin sister",
+    "sibling": "sibling|siblings|sib|sibs|twin|co twin|cotwin", "son": "son|sons", "daughter": "daughter|daughters",
+    "child": "his children|her children",
+    "grandmother": "grandmother|maternal grandmother|paternal grandmother|grandma|mgm|pgm|great grandmother|nan",
+    "grandfather": "grandfather|maternal grandfather|paternal grandfather|grandpa|grandad|granddad|mgf|pgf|great grandfather",
+    "grandparents": "grandparent|grandparents|maternal grandparents|paternal grandparents",
+    "aunt": "aunt|aunts|maternal aunt|paternal aunt|great aunt|maternal great aunt|paternal great aunt|auntie",
+    "uncle": "uncle|uncles|maternal uncle|paternal uncle|great uncle|maternal great uncle|paternal great uncle",
+    "cousin": "cousin|cousins|first cousin|maternal cousin|paternal cousin|second cousin|first cousins",
+    "nephew": "nephew|nephews", "niece": "niece|nieces",
+    "relative": "relative|relatives|family member|family members|maternal side|paternal side|maternal family|paternal family|other "
+    "family members|several family members|mothers side|fathers side|mother side|father side|maternal relatives|paternal relatives",
+}  # fmt: skip
+_FAMILY_PHRASES = (
+    "family history of|family history|family hx of|family hx|fh of|fhx of|fhx|fh|positive family history of|strong family history of|"
+    "familial history of|runs in the family|family history is positive for|family history positive for|"
+    "family history significant for|family history is significant for|family history of a"
+)
+_NO_FAMILY_PHRASES = (
+    "no family history of|no family history|no known family history of|no fh of|no fhx of|no significant family history of|"
+    "no one in the family has|nobody in the family has|negative family history of|negative family history for|"
+    "family history is negative for|family history negative for|family history is unremarkable for|no relatives with|"
+    "no family members with|denies family history of|denies a family history of|denies any family history of"
+)
+_INFORMING = (
+    "reports|reported|states|stated|says|said|notes|noted|noticed|notices|has noticed|had noticed|denies|denied|feels|felt|thinks|"
+    "thought|believes|is concerned|was concerned|are concerned|were concerned|is worried|was worried|are worried|gives|gave|"
+    "describes|described|brought|called|complains|complained|has noted|has reported|observed|saw|recalls|recalled|has been concerned|"
+    "became concerned|became worried|first noticed|also noticed|also reports|did not notice|accompanies|accompanied|is present|"
+    "expressed|mentioned|mentions|worries|witnessed|explains|explained|agrees|wants|requests|have noticed|have noted|report|state|"
+    "notice|note|deny|feel|describe|think|is here|at bedside|at the bedside|lives with|tells|told|also noted|confirms|confirmed"
+)
+_BEFORE_INFORMANT = "per|according to|as per|lives with|brought by|brought in by|accompanied by|with his|with her|history from|told|by his|by her|by"
+_YES_FAMILY_AFTER = ("in", "in his", "in her", "in their", "in the", "in a", "in an", "in one", "in both", "in two", "affecting his",
+                     "affecting her", "in my", "in multiple", "in several", "in other", "in some", "in three")  # fmt: skip
+
+_NO_WORDS = ["no", "none", "nil", "negative", "neg", "absent", "denied", "denies", "n", "never", "nad", "nope"]
+_YES_WORDS = ["yes", "y", "present", "positive", "pos"]
+
+
+class Judgement(NamedTuple):
+    """What is claimed, of whom; one meaning a mention, the strongest first: negated, hypothetical, uncertain, historical."""
+
+    assertion: str
+    experiencer: str
+    relative: str | None
+
+
+class Rules(NamedTuple):
+    """Triggers as a trie over word hashes."""
+
+    keys: Hashes
+    values: Ints
+    rule_at: Ints
+    """Rule that ends at a node of the trie; -1 where none does."""
+    kind: Ints
+    side: Ints
+    relative: Ints
+    """Index in RELATIVES; -1 for the rules that name none."""
+
+
+RELATIVES = tuple(_RELATIVES)
+
+
+def _family_rules() -> Iterator[tuple[str, int, int, int]]:
+    for phrase in _FAMILY_PHRASES.split("|"):
+        yield phrase, FAMILY, _BEFORE, -1
+    for phrase in _NO_FAMILY_PHRASES.split("|"):
+        yield phrase, FAMILY | NEGATED, _BEFORE, -1
+    for index, names in enumerate(_RELATIVES.values()):
+        for name in names.split("|"):
+            yield name, FAMILY, _BEFORE, index
+            for lead in _YES_FAMILY_AFTER:
+                yield f"{lead} {name}", FAMILY, _AFTER | _BEFORE, index
+            for verb in _INFORMING.split("|"):
+                yield f"{name} {verb}", _informant(verb), _BEFORE, -1
+            for lead in _BEFORE_INFORMANT.split("|"):
+                yield f"{lead} {name}", _PSEUDO, 0, -1
+
+
+def _informant(verb: str) -> int:
+    """A relative who tells is no patient; who denies, denies for the patient."""
+    return NEGATED if verb in ("denies", "denied", "deny", "did not notice") else _PSEUDO
+
+
+def _listed_rules() -> Iterator[tuple[str, int, int, int]]:
+    for row in rows("triggers.tsv"):
+        for phrase in row["phrases"].split("|"):
+            yield phrase, _KINDS[row["kind"]], _SIDES[row["side"]], -1
+
+
+@cache
+def rules() -> Rules:
+    """All triggers. A phrase listed for both sides acts on both; else the first listing holds."""
+    found: dict[tuple[str, ...], tuple[int, int, int]] = {}
+    for phrase, kind, side, relative in (*_listed_rules(), *_family_rules()):
+        words = tuple(split_words(phrase))
+        if words not in found:
+            found[words] = (kind, side, relative)
+        elif found[words][0] == kind:
+            found[words] = (kind, found[words][1] | side, found[words][2])
+    return _trie(found)
+
+
+def _trie(found: dict[tuple[str, ...], tuple[int, int, int]]) -> Rules:
+    words = sorted({word for phrase in found for word in phrase})
+    hashes = dict(zip(words, word_hashes(words), strict=True))
+    children: dict[tuple[int, str], int] = {}
+    rule_at = [-1]
+    kinds, sides, relatives = [], [], []
+    for phrase, (kind, side, relative) in found.items():
+        node = 0
+        for word in phrase:
+            child = children.setdefault((node, word), len(rule_at))
+            if child == len(rule_at):
+                rule_at.append(-1)
+            node = child
+        rule_at[node] = len(kinds)
+        kinds.append(kind)
+        sides.append(side)
+        relatives.append(relative)
+    keys = np.array([step(node, np.uint64(hashes[word])) for node, word in children], np.uint64)
+    table, values = open_table(keys, list(children.values()))
+    as_ints = (np.array(column, np.int32) for column in (rule_at, kinds, sides, relatives))
+    return Rules(table, values, *as_ints)
+
+
+@compiled
+def step(node: int, value: np.uint64) -> np.uint64:
+    """Key of the step from a node of a trie by a word's hash."""
+    mixed = (value + np.uint64(node) * _GOLDEN) * _MIX
+    return (mixed ^ (mixed >> np.uint64(31))) | np.uint64(1)
+
+
+@compiled
+def find_rules(
+    hashes: Hashes, sentence: Ints, gap: Ints, keys: Hashes, values: Ints, rule_at: Ints
+) -> tuple[Ints, Ints, Ints]:
+    """Triggers in a text: leftmost, longest, without overlap, inside one sentence. First word, last word, rule."""
+    n = hashes.size
+    first, last, rule = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
+    found = 0
+    i = 0
+    while i < n:
+        node = 0
+        best = -1
+        best_last = i
+        j = i
+        while j < n and sentence[j] == sentence[i] and (j == i or gap[j] & (COMMA | COLON | SEMICOLON | OPEN) == 0):
+            node = look_up(step(node, hashes[j]), keys, values)
+            if node < 0:
+                break
+            if rule_at[node] >= 0:
+                best, best_last = rule_at[node], j
+            j += 1
+        if best >= 0:
+            first[found], last[found], rule[found] = i, best_last, best
+            found += 1
+            i = best_last
+        i += 1
+    return first[:found], last[:found], rule[:found]
+
+
+@compiled
+def apply_rules(
+    gap: Ints,
+    sentence: Ints,
+    section: Ints,
+    hashes: Hashes,
+    trigger_first: Ints,
+    trigger_last: Ints,
+    kind: Ints,
+    side: Ints,
+    relative: Ints,
+    span_first: Ints,
+    span_last: Ints,
+    no_words: Hashes,
+    yes_words: Hashes,
+) -> tuple[Ints, Ints]:
+    """Meaning (a sum of bits) and relative (-1 for none) of each span; spans in order of their first word."""
+    n_spans = span_first.size
+    meaning = np.zeros(n_spans, np.int32)
+    who = np.full(n_spans, -1, np.int32)
+    low = 0
+    for t in range(trigger_first.size):
+        bits = kind[t] & _MEANINGS
+        if not bits:
+            continue
+        here = sentence[trigger_first[t]]
+        while low < n_spans and sentence[span_first[low]] < here:
+            low += 1
+        if side[t] & _BEFORE:
+            _act_forward(
+                t,
+                bits,
+                here,
+                low,
+                gap,
+                sentence,
+                trigger_first,
+                trigger_last,
+                kind,
+                relative,
+                span_first,
+                span_last,
+                meaning,
+                who,
+            )
+        if side[t] & _AFTER:
+            _act_backward(
+                t,
+                bits,
+                here,
+                low,
+                gap,
+                sentence,
+                trigger_first,
+                trigger_last,
+                kind,
+                relative,
+                span_first,
+                span_last,
+                meaning,
+                who,
+            )
+    for s in range(n_spans):
+        _act_around(s, gap, section, hashes, span_first, span_last, no_words, yes_words, meaning)
+    return meaning, who
+
+
+@compiled
+def _inside(t: int, first: int, last: int, trigger_first: Ints, trigger_last: Ints) -> bool:
+    return trigger_first[t] >= first and trigger_last[t] <= last
+
+
+@compiled
+def _reach_forward(
+    t: int, bits: int, here: int, gap: Ints, sentence: Ints, trigger_first: Ints, trigger_last: Ints, kind: Ints
+) -> int:
+    """Last word a trigger reaches to its right."""
+    n = sentence.size
+    at = trigger_last[t] + 1
+    next_trigger = t + 1
+    listed = False
+    while at < n and sentence[at] == here:
+        if gap[at] & _WALL:
+            break
+        if gap[at] & (COMMA | SLASH):
+            listed = True
+        while next_trigger < trigger_first.size and trigger_first[next_trigger] < at:
+            next_trigger += 1
+        if next_trigger < trigger_first.size and trigger_first[next_trigger] == at:
+            other = kind[next_trigger]
+            if other & _ENDS:
+                break
+            if other & _CLAUSE and listed:
+                break
+            if other & _PATIENT and bits & FAMILY:
+                break
+            if bits & FAMILY == 0 and other & FAMILY and listed:
+                break
+            if bits & NEGATED and bits & FAMILY == 0 and other & (HYPOTHETICAL | HISTORICAL) and listed:
+                break
+        at += 1
+    return at - 1
+
+
+@compiled
+def _act_forward(
+    t: int, bits: int, here: int, low: int, gap: Ints, sentence: Ints, trigger_first: Ints, trigger_last: Ints, kind: Ints,
+    relative: Ints, span_first: Ints, span_last: Ints, meaning: Ints, who: Ints,
+) -> None:  # fmt: skip
+    reach = _reach_forward(t, bits, here, gap, sentence, trigger_first, trigger_last, kind)
+    s = low
+    while s < span_first.size and sentence[span_first[s]] == here:
+        if span_first[s] > trigger_last[t] and span_first[s] <= reach:
+            meaning[s] |= bits
+            if relative[t] >= 0 and who[s] < 0:
+                who[s] = relative[t]
+        s += 1
+    # A headed list: the trigger closes its line with a colon and bullets follow.
+    at = trigger_last[t] + 1
+    if at >= sentence.size or sentence[at] == here or gap[at] & COLON == 0:
+        return
+    while s < span_first.size:
+        begin = span_first[s]
+        while begin > 0 and sentence[begin - 1] == sentence[span_first[s]]:
+            begin -= 1
+        current = begin
+        while current > at and gap[current] & BULLET and sentence[current] != sentence[at]:
+            current -= 1
+            while current > 0 and sentence[current - 1] == sentence[current]:
+                current -= 1
+        if gap[current] & BULLET == 0 or current != at:
+            return
+        meaning[s] |= bits
+        s += 1
+
+
+@compiled
+def _act_backward(
+    t: int, bits: int, here: int, low: int, gap: Ints, sentence: Ints, trigger_first: Ints, trigger_last: Ints, kind: Ints,
+    relative: Ints, span_first: Ints, span_last: Ints, meaning: Ints, who: Ints,
+) -> None:  # fmt: skip
+    at = trigger_first[t]
+    floor = max(0, at - _LONGEST_AFTER)
+    previous = t - 1
+    while at > floor and sentence[at - 1] == here:
+        if gap[at] & _WALL:
+            break
+        at -= 1
+        while previous >= 0 and trigger_last[previous] > at:
+            previous -= 1
+        if previous >= 0 and trigger_last[previous] == at and kind[previous] & _ENDS:
+            at += 1
+            break
+    s = low
+    while s < span_first.size and sentence[span_first[s]] == here:
+        if span_last[s] < trigger_first[t] and span_first[s] >= at:
+            meaning[s] |= bits
+            if relative[t] >= 0 and who[s] < 0:
+                who[s] = relative[t]
+        s += 1
+
+
+@compiled
+def _act_around(
+    s: int, gap: Ints, section: Ints, hashes: Hashes, span_first: Ints, span_last: Ints, no_words: Hashes, yes_words: Hashes,
+    meaning: Ints,
+) -> None:  # fmt: skip
+    """Section, templates and signs that touch the span."""
+    first, after = span_first[s], span_last[s] + 1
+    meaning[s] |= section[first]
+    if gap[first] & DOUBT:
+        meaning[s] |= UNCERTAIN
+    if gap[first] & EMPTY_BOX:
+        meaning[s] |= HYPOTHETICAL
+    if after >= gap.size:
+        return
+    between = gap[after]
+    if between & MINUS and between & OPEN:
+        meaning[s] |= NEGATED
+    if between & _ANSWER and (after + 1 >= gap.size or gap[after + 1] & _ENDED):
+        for word in no_words:
+            if hashes[after] == word:
+                meaning[s] |= NEGATED
+        for word in yes_words:
+            if hashes[after] == word:
+                meaning[s] &= ~(NEGATED | HYPOTHETICAL)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges spans of a text; holds the compiled triggers."""
+
+    rules: Rules
+    sections: Sections
+    no_words: Hashes
+    yes_words: Hashes
+
+    @classmethod
+    def make(cls) -> Judge:
+        return cls(rules(), section_kinds(), word_hashes(_NO_WORDS), word_hashes(_YES_WORDS))
+
+    def meanings(self, tokens: Tokens, sentence: Ints, first: Ints, last: Ints) -> tuple[Ints, Ints]:
+        """Meaning and relative of spans given by their first and last word, in order of their first word."""
+        made = self.rules
+        trigger_first, trigger_last, rule = find_rules(
+            tokens.hash, sentence, tokens.gap, made.keys, made.values, made.rule_at
+        )
+        section = self.sections.of(tokens, sentence)
+        return apply_rules(
+            tokens.gap, sentence, section, tokens.hash, trigger_first, trigger_last, made.kind[rule], made.side[rule],
+            made.relative[rule], first, last, self.no_words, self.yes_words,
+        )  # fmt: skip
+
+    def judge(self, text: str, spans: Sequence[tuple[int, int]]) -> list[Judgement]:
+        """Judge spans (start, end in code points) of a text; a span without a word counts as present."""
+        found, meanings, relatives = self.judge_bits(text, spans)
+        out = [Judgement("present", "patient", None)] * len(spans)
+        for index, bits, relative in zip(found, meanings, relatives, strict=True):
+            out[index] = judgement(bits, relative)
+        return out
+
+    def judge_bits(self, text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int], list[int]]:
+        """(index of span, sum of meanings, relative) for every span that holds a word."""
+        tokens = tokenise(text, _EMPTY_KEYS, _EMPTY_VALUES, 0)
+        placed = sorted(_placed(tokens, spans))
+        first = np.array([a for a, _, _ in placed], np.int32)
+        last = np.array([b for _, b, _ in placed], np.int32)
+        meaning, who = self.meanings(tokens, sentences(tokens), first, last)
+        return [index for _, _, index in placed], meaning.tolist(), who.tolist()
+
+
+_EMPTY_KEYS, _EMPTY_VALUES = np.zeros(2, np.uint64), np.full(2, -1, np.int32)
+
+
+def _placed(tokens: Tokens, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    for index, (start, end) in enumerate(spans):
+        first = int(np.searchsorted(tokens.end, start, side="right"))
+        last = int(np.searchsorted(tokens.start, end, side="left")) - 1
+        if first <= last:
+            yield first, last, index
+
+
+def judgement(bits: int, relative: int) -> Judgement:
+    """The one meaning a mention is stored with."""
+    family = bool(bits & FAMILY)
+    return Judgement(
+        assertion_of(bits), "family" if family else "patient", RELATIVES[relative] if family and relative >= 0 else None
+    )
+
+
+def assertion_of(bits: int) -> str:
+    """The strongest of several meanings: negated, hypothetical, uncertain, historical."""
+    if bits & NEGATED:
+        return "negated"
+    if bits & HYPOTHETICAL:
+        return "hypothetical"
+    if bits & UNCERTAIN:
+        return "uncertain"
+    return "historical" if bits & HISTORICAL else "present"

@@ -1,0 +1,372 @@
+"""The lexicon: HPO's names and synonyms as sums of word hashes, so that word order does not matter.
+
+An entry is the bag of its content words. The sum of the words' 64-bit hashes is its key; a window of a text with the same
+sum holds the same words in any order (a collision among 10^9 windows and 10^5 entries has odds below 10^-5). Each entry has a key by stem (plural
+and spelling folded) and one by class of word (`renal, kidney`; `raised, elevated, increased`), which is only asked where
+no entry fits by stem.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from zebrawatch.evidence.tables import raw, rows
+from zebrawatch.evidence.tokens import (
+    COMMA,
+    HYPHEN,
+    OPEN,
+    SLASH,
+    Hashes,
+    Ints,
+    Tokens,
+    fold,
+    open_table,
+    tokenise,
+    word_hashes,
+)
+from zebrawatch.evidence.variants import british, kin, plurals
+from zebrawatch.knowledge.ontology import PHENOTYPIC_ABNORMALITY, Ontology
+
+WORD_LISTS = ("word_classes.tsv", "word_roles.tsv", "stop_list.tsv", "phrases.tsv", "abbreviations.tsv")
+
+# Roles of words.
+CONTENT, FILLER, JOINT, MODIFIER, VAGUE = 1, 2, 3, 4, 5
+_ROLES = {"filler": FILLER, "joint": JOINT, "modifier": MODIFIER, "vague": VAGUE}
+
+# Marks of entries.
+CAPITALS = 1  # counts only where written in capitals
+WITH_COMMA = 2
+WITH_JOINT = 4
+OPPOSITE = 8  # names the normal state: its term is negated
+BY_CONTEXT = 16  # an abbreviation whose sense must show elsewhere in the text
+
+MAX_WORDS = 12
+_RANKS = {"EXACT": 1, "RELATED": 3, "NARROW": 4, "BROAD": 5}
+_SALT = 0x9E3779B97F4A7C15  # golden-ratio increment of SplitMix64 (Steele, Lea, Flood 2014)
+
+
+class Phrase(NamedTuple):
+    """One wording of a term."""
+
+    text: str
+    term: int
+    rank: int
+    marks: int = 0
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Arrays the matcher reads. It pickles; a worker unpacks it in a few milliseconds."""
+
+    version: str
+    """Digest over the ontology's wordings and the word lists."""
+    hpo_ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    word_keys: Hashes
+    word_values: Ints
+    n_words: int
+    first_compound: int
+    """Words from here on are hyphenated words written as one (lowset): the tokeniser does not join hyphens into them."""
+    role: npt.NDArray[np.uint8]
+    stem_hash: Hashes
+    class_hash: Hashes
+    family: Ints
+    longest: Ints
+    """Most content words of any entry this word (or one of its class) belongs to."""
+    stem_keys: Hashes
+    stem_values: Ints
+    class_keys: Hashes
+    class_values: Ints
+    entry_term: Ints
+    entry_size: Ints
+    entry_marks: Ints
+    entry_family: Ints
+    abbreviations: dict[str, tuple[tuple[str, str], ...]]
+    """Abbreviation: (HPO id, pattern of words that make this sense clear)."""
+
+    @classmethod
+    def build(cls, ontology: Ontology, *, roots: Sequence[str] = (PHENOTYPIC_ABNORMALITY,)) -> Lexicon:
+        """From the terms at and below `roots` (by default phenotypic abnormalities: no onsets, modifiers, inheritance)."""
+        return _Builder(ontology, roots).build()
+
+
+def _splitmix(value: int) -> int:
+    mask = (1 << 64) - 1
+    value = (value + _SALT) & mask
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & mask
+    return (value ^ (value >> 31)) or 1
+
+
+class _Groups:
+    """Union-find over words; a group's name is its first word in the alphabet, so builds are repeatable."""
+
+    def __init__(self) -> None:
+        self._parent: dict[str, str] = {}
+
+    def of(self, word: str) -> str:
+        root = word
+        while (parent := self._parent.get(root, root)) != root:
+            root = parent
+        self._parent[word] = root
+        return root
+
+    def join(self, first: str, second: str) -> None:
+        low, high = sorted((self.of(first), self.of(second)))
+        if low != high:
+            self._parent[high] = low
+
+
+def _phrases(ontology: Ontology, roots: Sequence[str]) -> tuple[list[str], list[Phrase]]:
+    ids = sorted(set().union(*(ontology.descendants(root) for root in roots if root in ontology.terms)))
+    place = {term_id: index for index, term_id in enumerate(ids)}
+    stopped, stopped_for = _stop_list(ontology)
+    found: list[Phrase] = []
+    for term_id in ids:
+        term = ontology.terms[term_id]
+        wordings = [(term.name, 0)] + [(s.text, _RANKS[s.scope] + (s.kind == "layperson")) for s in term.synonyms]
+        for text, rank in wordings:
+            low = text.lower()
+            if low not in stopped and (low, term_id) not in stopped_for:
+                found.append(Phrase(text, place[term_id], rank, CAPITALS if _is_abbreviation(text) else 0))
+    for row in rows("phrases.tsv"):
+        live = ontology.resolve(row["hpo_id"])
+        if live in place:
+            marks = OPPOSITE if row["kind"] == "opposite" else 0
+            found.extend(Phrase(text.strip(), place[live], 1, marks) for text in row["phrases"].split("|"))
+    return ids, found
+
+
+def _stop_list(ontology: Ontology) -> tuple[set[str], set[tuple[str, str]]]:
+    everywhere, for_term = set(), set()
+    for row in rows("stop_list.tsv"):
+        if row["hpo_id"] == "*":
+            everywhere.add(row["phrase"])
+        else:
+            for_term.add((row["phrase"], ontology.resolve(row["hpo_id"]) or row["hpo_id"]))
+    return everywhere, for_term
+
+
+def _is_abbreviation(text: str) -> bool:
+    capitals = sum(character.isupper() for character in text)
+    return " " not in text and len(text) <= 7 and capitals >= 2 and capitals * 2 >= len(text.replace("-", ""))
+
+
+def _tokenised(
+    texts: Sequence[str], keys: Hashes, values: Ints, first_compound: int
+) -> Iterator[list[tuple[str, int]]]:
+    """(folded word, gap before it) of each text; hyphens joined where the joined word is in the vocabulary."""
+    for text in texts:
+        found: Tokens = tokenise(text, keys, values, first_compound)
+        yield [
+            (fold(text[start:end].replace("-", "")), gap)
+            for start, end, gap in zip(found.start.tolist(), found.end.tolist(), found.gap.tolist(), strict=True)
+        ]
+
+
+class _Builder:
+    def __init__(self, ontology: Ontology, roots: Sequence[str]) -> None:
+        self.ids, self.phrases = _phrases(ontology, roots)
+        self.labels = tuple(ontology.label(term_id) for term_id in self.ids)
+        self.roles = {row["word"]: _ROLES[row["role"]] for row in rows("word_roles.tsv")}
+        self.stems, self.families, self.classes = _Groups(), _Groups(), _Groups()
+        self.ancestors = [ontology.ancestors(term_id) for term_id in self.ids]
+
+    def build(self) -> Lexicon:
+        texts = [phrase.text for phrase in self.phrases]
+        bare = open_table(word_hashes([]), [])
+        first = list(_tokenised(texts, *bare, 0))
+        natural = sorted({word for words in first for word, _ in words} | set(self.roles) | self._listed())
+        table = open_table(word_hashes(natural), range(len(natural)))
+        split = list(_tokenised(texts, *table, len(natural)))
+        compounds = sorted({joined for words in split for joined in _compounds(words)} - set(natural))
+        self._group([*natural, *compounds])
+        words, surfaces = self._surfaces(natural, compounds)
+        return self._pack(words, len(words) - len(compounds), surfaces, split)
+
+    def _listed(self) -> set[str]:
+        return {word for row in rows("word_classes.tsv") for word in row["words"].split()}
+
+    def _group(self, vocabulary: Sequence[str]) -> None:
+        known = set(vocabulary)
+        for word in vocabulary:
+            for form in (*plurals(word), *_spellings(word)):
+                if form in known and form not in self.roles:
+                    self.stems.join(word, form)
+        for word in vocabulary:
+            self.families.join(word, self.stems.of(word))
+            for form in kin(word):
+                if form in known:
+                    self.families.join(word, form)
+        for word in vocabulary:
+            self.classes.join(word, self.families.of(word))
+        for row in rows("word_classes.tsv"):
+            first, *others = row["words"].split()
+            for other in others:
+                self.classes.join(first, other)
+
+    def _surfaces(self, natural: Sequence[str], compounds: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+        """All words (natural, then those made by morphology, then compounds) and other spellings of them."""
+        known = {*natural, *compounds}
+        spelled: dict[str, str] = {}
+        made: dict[str, str] = {}
+        for word in (*natural, *compounds):
+            for form in _all_forms(word):
+                if form not in known:
+                    spelled.setdefault(form, word)
+        for word in natural:
+            if word in self.roles:
+                continue
+            for form in kin(word):
+                for surface in (form, *british(form)):
+                    if surface not in known and surface not in spelled:
+                        made.setdefault(surface, word)
+        for surface, word in made.items():
+            self.families.join(surface, word)
+            self.classes.join(surface, word)
+        return [*natural, *sorted(made), *compounds], spelled
+
+    def _pack(
+        self,
+        words: Sequence[str],
+        first_compound: int,
+        spelled: dict[str, str],
+        split: Sequence[Sequence[tuple[str, int]]],
+    ) -> Lexicon:
+        place = {word: index for index, word in enumerate(words)}
+        hashes = dict(zip(words, word_hashes(words).tolist(), strict=True))
+        self.stem_hashes = {word: self._hash(word, self.stems, (FILLER, JOINT), hashes, 0) for word in words}
+        self.class_hashes = {
+            word: self._hash(word, self.classes, (FILLER, JOINT, VAGUE), hashes, _SALT) for word in words
+        }
+        entries = self._entries(split)
+        longest: dict[str, int] = defaultdict(int)
+        stems: dict[int, int] = {}
+        classes: dict[int, int] = {}
+        terms, sizes, marks, families = [], [], [], []
+        order = sorted(range(len(entries)), key=lambda index: (entries[index][1].rank, entries[index][1].term, index))
+        for index in order:
+            bag, phrase, mark = entries[index]
+            entry = len(terms)
+            key = sum(self.stem_hashes[word] for word in bag) & ((1 << 64) - 1)
+            known = stems.setdefault(key, entry)
+            loose = [word for word in bag if self.roles.get(word) != VAGUE]
+            class_key = sum(self.class_hashes[word] for word in loose) & ((1 << 64) - 1)
+            fresh_class = bool(loose) and not mark & CAPITALS and classes.setdefault(class_key, entry) == entry
+            if known != entry and not fresh_class:
+                continue
+            terms.append(phrase.term)
+            sizes.append(len(bag))
+            marks.append(mark)
+            families.append(place[self.families.of(loose[0])] if len(loose) == 1 else -1)
+            for word in bag:
+                group = self.classes.of(word)
+                longest[group] = max(longest[group], len(bag))
+        surfaces = [*words, *spelled]
+        values = [*range(len(words)), *(place[word] for word in spelled.values())]
+        word_keys, word_values = open_table(word_hashes(surfaces), values)
+        return Lexicon(
+            version=self._version(),
+            hpo_ids=tuple(self.ids),
+            labels=self.labels,
+            word_keys=word_keys,
+            word_values=word_values,
+            n_words=len(words),
+            first_compound=first_compound,
+            role=np.array([self.roles.get(word, CONTENT) for word in words], np.uint8),
+            stem_hash=np.array([self.stem_hashes[word] for word in words], np.uint64),
+            class_hash=np.array([self.class_hashes[word] for word in words], np.uint64),
+            family=np.array([place[self.families.of(word)] for word in words], np.int32),
+            longest=np.array([longest[self.classes.of(word)] for word in words], np.int32),
+            **_tables(stems, classes),
+            entry_term=np.array(terms, np.int32),
+            entry_size=np.array(sizes, np.int32),
+            entry_marks=np.array(marks, np.int32),
+            entry_family=np.array(families, np.int32),
+            abbreviations=_abbreviations(self.ids),
+        )
+
+    def _hash(self, word: str, groups: _Groups, none: tuple[int, ...], hashes: dict[str, int], salt: int) -> int:
+        return 0 if self.roles.get(word) in none else _splitmix(hashes[groups.of(word)] ^ salt)
+
+    def _entries(self, split: Sequence[Sequence[tuple[str, int]]]) -> list[tuple[list[str], Phrase, int]]:
+        """(content words, phrase, marks) of every phrase and of its compound spelling."""
+        found = []
+        for phrase, tokens in zip(self.phrases, split, strict=True):
+            for words in {tuple(word for word, _ in tokens), _with_compounds(tokens)}:
+                bag = [word for word in words if self.roles.get(word) not in (FILLER, JOINT)]
+                mark = phrase.marks
+                if any(gap & (COMMA | OPEN) for _, gap in tokens[1:]):
+                    mark |= WITH_COMMA
+                if any(self.roles.get(word) == JOINT for word in words) or any(gap & SLASH for _, gap in tokens[1:]):
+                    mark |= WITH_JOINT
+                if bag and len(bag) <= MAX_WORDS:
+                    found.append((bag, phrase, mark))
+        return found
+
+    def _version(self) -> str:
+        digest = hashlib.sha256()
+        for phrase in self.phrases:
+            digest.update(f"{self.ids[phrase.term]}\t{phrase.text}\t{phrase.rank}\t{phrase.marks}\n".encode())
+        for name in WORD_LISTS:
+            digest.update(raw(name).encode())
+        return digest.hexdigest()[:16]
+
+
+def _tables(stems: dict[int, int], classes: dict[int, int]) -> dict[str, npt.NDArray[np.uint64]]:
+    stem_keys, stem_values = open_table(np.array(list(stems), np.uint64), list(stems.values()))
+    class_keys, class_values = open_table(np.array(list(classes), np.uint64), list(classes.values()))
+    return {
+        "stem_keys": stem_keys,
+        "stem_values": stem_values,
+        "class_keys": class_keys,
+        "class_values": class_values,
+    }  # type: ignore[dict-item]
+
+
+def _spellings(word: str) -> Iterator[str]:
+    yield from british(word)
+
+
+def _all_forms(word: str) -> Iterable[str]:
+    yield from plurals(word)
+    for form in british(word):
+        yield form
+        yield from plurals(form)
+    for form in plurals(word):
+        yield from british(form)
+
+
+def _compounds(words: Sequence[tuple[str, int]]) -> Iterator[str]:
+    for (first, _), (second, gap) in zip(words, words[1:], strict=False):
+        if gap == HYPHEN and len(first) > 1 and len(second) > 2:
+            yield first + second
+
+
+def _with_compounds(words: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+    found: list[str] = []
+    joined = False
+    for word, gap in words:
+        if found and gap == HYPHEN and not joined and len(found[-1]) > 1 and len(word) > 2:
+            found[-1] += word
+            joined = True
+        else:
+            found.append(word)
+            joined = False
+    return tuple(found)
+
+
+def _abbreviations(ids: Sequence[str]) -> dict[str, tuple[tuple[str, str], ...]]:
+    known = set(ids)
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in rows("abbreviations.tsv"):
+        if row["hpo_id"] in known:
+            found[row["abbreviation"]].append((row["hpo_id"], row["context"]))
+    return {word: tuple(senses) for word, senses in found.items()}

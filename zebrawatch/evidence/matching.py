@@ -1,0 +1,231 @@
+"""Finding entries of the lexicon among the words of a text, in any word order, in time linear in the text.
+
+Every window of at most `WIDEST` words that stays inside a sentence is a candidate; its key is the sum of its words'
+hashes, made one addition at a time. A window ends at the first word the lexicon does not know, so most are short.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from zebrawatch.evidence.compiled import compiled
+from zebrawatch.evidence.lexicon import CAPITALS, FILLER, JOINT, MODIFIER, WITH_COMMA, WITH_JOINT, Lexicon
+from zebrawatch.evidence.tokens import (
+    ALL_CAPITALS,
+    CLOSE,
+    COLON,
+    COMMA,
+    DASH,
+    DOUBT,
+    EMPTY_BOX,
+    EQUALS,
+    INNER_CAPITAL,
+    MINUS,
+    OPEN,
+    PLUS,
+    QUESTION,
+    SEMICOLON,
+    SLASH,
+    STOP,
+    Hashes,
+    Ints,
+    Tokens,
+    look_up,
+)
+
+WIDEST = 16
+_MOST_FILLERS = 4
+_WALL = STOP | COLON | SEMICOLON | QUESTION | EMPTY_BOX | EQUALS | DASH | PLUS | DOUBT | MINUS
+_SOFT = COMMA | OPEN | CLOSE
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class Hits(NamedTuple):
+    """Entries found, an element a hit, in order of first word, then longest first."""
+
+    first: Ints
+    last: Ints
+    entry: Ints
+    level: Ints
+    """0 by stem, 1 by class of word, 2 over a coordination."""
+
+
+@compiled
+def _matches(entry: int, count: int, soft: bool, joint: bool, spelled: bool, sizes: Ints, marks: Ints) -> bool:
+    if entry < 0 or sizes[entry] != count:
+        return False
+    mark = marks[entry]
+    if soft and not mark & WITH_COMMA:
+        return False
+    if joint and not mark & WITH_JOINT:
+        return False
+    return spelled or not mark & CAPITALS
+
+
+@compiled
+def find_hits(
+    word: Ints,
+    gap: Ints,
+    shape: Ints,
+    sentence: Ints,
+    role: Bytes,
+    stem_hash: Hashes,
+    class_hash: Hashes,
+    family: Ints,
+    longest: Ints,
+    stem_keys: Hashes,
+    stem_values: Ints,
+    class_keys: Hashes,
+    class_values: Ints,
+    sizes: Ints,
+    marks: Ints,
+    families: Ints,
+) -> tuple[int, Ints, Ints, Ints, Ints]:
+    """All windows that hold an entry; one hit a window, the closest reading first."""
+    n = word.size
+    room = 64 + n
+    first, last = np.empty(room, np.int32), np.empty(room, np.int32)
+    entries, level = np.empty(room, np.int32), np.empty(room, np.int32)
+    found = 0
+    zero = np.uint64(0)
+    for i in range(n):
+        at = word[i]
+        if at < 0 or role[at] == 0 or role[at] == FILLER or role[at] == JOINT or longest[at] == 0:
+            continue
+        stems = classes = plain_stems = plain_classes = zero
+        count = plain_count = fillers = loose = 0
+        soft = joint = False
+        limit = np.int64(longest[at])
+        j = i
+        while j < n and j < i + WIDEST:
+            at = word[j]
+            if j > i:
+                if sentence[j] != sentence[i] or gap[j] & _WALL:
+                    break
+                soft = soft or gap[j] & _SOFT != 0
+                joint = joint or gap[j] & SLASH != 0
+            if at < 0 or role[at] == 0:
+                break
+            kind = role[at]
+            if kind == JOINT:
+                joint = True
+                j += 1
+                continue
+            if kind == FILLER:
+                fillers += 1
+                if fillers > _MOST_FILLERS:
+                    break
+                j += 1
+                continue
+            count += 1
+            if longest[at] == 0 and kind != MODIFIER:
+                break
+            stems += stem_hash[at]
+            classes += class_hash[at]
+            if kind != MODIFIER or j == i:
+                plain_count += 1
+                plain_stems += stem_hash[at]
+                plain_classes += class_hash[at]
+                limit = min(limit, np.int64(longest[at]))
+            if class_hash[at] != zero:
+                loose += 1
+            if plain_count > limit:
+                break
+            spelled = shape[j] & (ALL_CAPITALS | INNER_CAPITAL) != 0
+            entry = look_up(stems, stem_keys, stem_values)
+            depth = 0
+            if not _matches(entry, count, soft, joint, spelled, sizes, marks):
+                entry = -1
+                if plain_count < count and kind != MODIFIER:
+                    entry = look_up(plain_stems, stem_keys, stem_values)
+                    if not _matches(entry, plain_count, soft, joint, spelled, sizes, marks):
+                        entry = -1
+                if entry < 0 and classes != zero:
+                    depth = 1
+                    entry = look_up(classes, class_keys, class_values)
+                    if entry >= 0 and not _same_kind(entry, at, loose, soft, joint, family, marks, families):
+                        entry = -1
+                    if entry < 0 and plain_count < count and kind != MODIFIER:
+                        entry = look_up(plain_classes, class_keys, class_values)
+                        if entry >= 0 and not _same_kind(entry, at, 2, soft, joint, family, marks, families):
+                            entry = -1
+            if entry >= 0:
+                if found == first.size:
+                    first, last = _doubled(first), _doubled(last)
+                    entries, level = _doubled(entries), _doubled(level)
+                first[found], last[found], entries[found], level[found] = i, j, entry, depth
+                found += 1
+            j += 1
+    return found, first[:found], last[:found], entries[:found], level[:found]
+
+
+@compiled
+def _same_kind(
+    entry: int, word: int, loose: int, soft: bool, joint: bool, family: Ints, marks: Ints, families: Ints
+) -> bool:
+    """A single word stands for another only within its family; more words may vary by class."""
+    mark = marks[entry]
+    if (soft and not mark & WITH_COMMA) or (joint and not mark & WITH_JOINT):
+        return False
+    if families[entry] >= 0:
+        return loose == 1 and families[entry] == family[word]
+    return loose > 1
+
+
+@compiled
+def _doubled(array: Ints) -> Ints:
+    out = np.empty(array.size * 2, np.int32)
+    out[: array.size] = array
+    return out
+
+
+@compiled
+def keep_longest(first: Ints, last: Ints, level: Ints, start: Ints, end: Ints) -> npt.NDArray[np.bool_]:
+    """Which hits stay when no two may overlap: the longest (in characters), then the closest reading, then the earliest."""
+    n = first.size
+    keep = np.zeros(n, np.bool_)
+    begin = 0
+    while begin < n:
+        stop = begin + 1
+        reach = last[begin]
+        while stop < n and first[stop] <= reach:
+            reach = max(reach, last[stop])
+            stop += 1
+        _keep_in_cluster(begin, stop, first, last, level, start, end, keep)
+        begin = stop
+    return keep
+
+
+@compiled
+def _keep_in_cluster(
+    begin: int, stop: int, first: Ints, last: Ints, level: Ints, start: Ints, end: Ints, keep: npt.NDArray[np.bool_]
+) -> None:
+    open_ones = np.ones(stop - begin, np.bool_)
+    while True:
+        best = -1
+        best_size = -1
+        for k in range(begin, stop):
+            if open_ones[k - begin]:
+                size = (end[last[k]] - start[first[k]]) * 4 - level[k]
+                if size > best_size:
+                    best, best_size = k, size
+        if best < 0:
+            return
+        keep[best] = True
+        for k in range(begin, stop):
+            if first[k] <= last[best] and last[k] >= first[best]:
+                open_ones[k - begin] = False
+
+
+def match(tokens: Tokens, sentence: Ints, lexicon: Lexicon) -> Hits:
+    """Every entry of the lexicon among the words of a text."""
+    _, first, last, entry, level = find_hits(
+        tokens.word, tokens.gap, tokens.shape, sentence, lexicon.role, lexicon.stem_hash, lexicon.class_hash,
+        lexicon.family, lexicon.longest, lexicon.stem_keys, lexicon.stem_values, lexicon.class_keys,
+        lexicon.class_values, lexicon.entry_size, lexicon.entry_marks, lexicon.entry_family,
+    )  # fmt: skip
+    return Hits(first, last, entry, level)
