@@ -1,0 +1,354 @@
+"""Reading the outcome's figures: the dict of EVALUATION's `replay --json`, checked, hidden where too small, and worded.
+
+Keys read: `at_risk incident prioritised_share lead_days_median lead_days_mean_unconditional interval_share
+episodes_per_1000_py false_alerts_per_1000_12m person_years ppv_by_prevalence nulls leak_gate suspicion_recall by_k` and
+`ci95` (metric to [low, high]). A key that is missing or null is `not measured` on the page, never zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, NamedTuple
+
+from zebrawatch.reports.suppression import share_may_show, shown_count
+
+DAYS_A_MONTH = 365.25 / 12
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One leading figure as printed: value and interval with unit, what it is counted over, what it means."""
+
+    name: str
+    value: str
+    interval: str
+    counted: str
+    meaning: str
+
+
+class Leading(NamedTuple):
+    """A leading figure: its key in EVALUATION, and how it is called, measured and read."""
+
+    key: str
+    name: str
+    unit: str
+    meaning: str
+
+
+LEADING = (
+    Leading(
+        "prioritised_share",
+        "Prioritised before suspicion",
+        "%",
+        "an alert showing the disease was open on the eve of suspicion",
+    ),
+    Leading(
+        "lead_days_median",
+        "Lead, median",
+        "days",
+        "from the alert still open on the eve of suspicion to suspicion, where there was one",
+    ),
+    Leading("lead_days_mean_unconditional", "Lead, mean of all", "days", "a pair never prioritised counts as 0 days"),
+    Leading(
+        "interval_share",
+        "Share of the interval",
+        "%",
+        "lead as part of the time from first record to suspicion, ratio of means",
+    ),
+    Leading(
+        "false_alerts_per_1000_12m",
+        "False alerts by 12 months",
+        "per 1,000",
+        "wrong list, or no rare disease after 24 months of follow-up",
+    ),
+    Leading(
+        "episodes_per_1000_py",
+        "New alert episodes",
+        "per 1,000 patient-years",
+        "right or wrong, without the first night's backlog",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class NullLine:
+    """One null beside the observed value, for one metric; `difference` is observed - null."""
+
+    name: str
+    value: float
+    difference: float | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Against:
+    """A metric against its nulls. `clear` tells whether the lower bound of (observed - worst null) is above zero."""
+
+    metric: str
+    title: str
+    unit: str
+    observed: float
+    interval: Interval | None
+    nulls: tuple[NullLine, ...]
+
+    @property
+    def worst(self) -> NullLine:
+        return max(self.nulls, key=lambda line: line.value)
+
+    @property
+    def clear(self) -> bool | None:
+        return None if self.worst.interval is None else self.worst.interval[0] > 0
+
+
+NULL_NAMES = {
+    "permutation": "disease and suspicion swapped among like cases",
+    "within_stratum_permutation": "disease and suspicion swapped among like cases",
+    "random_timing": "the night's lists given to random patients at risk",
+    "utilisation": "patients ranked by how much is written about them",
+}
+
+
+def number_of(outcome: Mapping[str, Any], key: str) -> float | None:
+    """A finite number under `key`, or None."""
+    return _number(outcome.get(key))
+
+
+def interval_of(outcome: Mapping[str, Any], key: str) -> Interval | None:
+    """The 95% interval of a metric from `ci95`, or None."""
+    return _pair((outcome.get("ci95") or {}).get(key))
+
+
+def prioritised_count(outcome: Mapping[str, Any]) -> int | None:
+    """At-risk pairs that were prioritised: the share times its denominator, in whole pairs."""
+    share, at_risk = number_of(outcome, "prioritised_share"), number_of(outcome, "at_risk")
+    return None if share is None or at_risk is None else round(share * at_risk)
+
+
+def cases_may_show(outcome: Mapping[str, Any], floor: int) -> bool:
+    """Whether figures about the prioritised cases may be printed at all."""
+    hits, at_risk = prioritised_count(outcome), number_of(outcome, "at_risk")
+    return hits is None or at_risk is None or share_may_show(hits, at_risk, floor)
+
+
+def headlines(outcome: Mapping[str, Any], patients: int, floor: int) -> tuple[Headline, ...]:
+    """The six leading figures, in the order in which they should be read: gain, then cost."""
+    show = cases_may_show(outcome, floor)
+    hits, at_risk = prioritised_count(outcome), number_of(outcome, "at_risk")
+    over_pairs = "no pair at risk" if not at_risk else f"over {at_risk:.0f} pairs at risk"
+    counted = over_pairs if hits is None or not at_risk else f"{hits} of {at_risk:.0f} pairs at risk"
+    of_hits = f"over {hits} prioritised pairs" if hits is not None else over_pairs
+    counts = {
+        "prioritised_share": (counted, show),
+        "lead_days_median": (of_hits, show),
+        "lead_days_mean_unconditional": (over_pairs, show),
+        "interval_share": (over_pairs, show),
+        "false_alerts_per_1000_12m": (f"of {patients:,} patients", _rate_may_show(outcome, patients, floor)),
+        "episodes_per_1000_py": (_years(outcome), _episodes_may_show(outcome, floor)),
+    }
+    return tuple(_headline(outcome, leading, *counts[leading.key]) for leading in LEADING)
+
+
+def _headline(outcome: Mapping[str, Any], leading: Leading, counted: str, show: bool) -> Headline:
+    value, interval = number_of(outcome, leading.key), interval_of(outcome, leading.key)
+    if value is None:
+        return Headline(leading.name, "not measured", "", counted, leading.meaning)
+    if not show:
+        return Headline(leading.name, "hidden", "", "rests on fewer than 11 patients", leading.meaning)
+    unit = leading.unit
+    bounds = f"95% interval {worded(interval[0], unit)} to {worded(interval[1], unit)}" if interval else "no interval"
+    return Headline(leading.name, f"{worded(value, unit)}{unit_after(unit)}", bounds, counted, leading.meaning)
+
+
+def gain(value: float, unit: str) -> str:
+    """A difference with its sign; shares differ by points."""
+    sign = "+" if value > 0 else ""
+    return f"{sign}{worded(value, unit)} {'points' if unit == '%' else unit}"
+
+
+def unit_after(unit: str) -> str:
+    """A unit as it follows its figure."""
+    return unit if unit in ("", "%") else f" {unit}"
+
+
+def worded(value: float, unit: str = "") -> str:
+    """A figure with the digits it deserves; a share is given in per cent, without its sign."""
+    scaled = value * 100 if unit == "%" else value
+    digits = 0 if abs(scaled) >= 100 or (unit == "days" and abs(scaled) >= 10) else 1
+    return f"{scaled:,.{digits}f}".replace("-", "−")
+
+
+def _rate_may_show(outcome: Mapping[str, Any], patients: int, floor: int) -> bool:
+    rate = number_of(outcome, "false_alerts_per_1000_12m") or 0.0
+    return shown_count(round(rate * patients / 1000), floor) is not None
+
+
+def _episodes_may_show(outcome: Mapping[str, Any], floor: int) -> bool:
+    rate, years = number_of(outcome, "episodes_per_1000_py") or 0.0, number_of(outcome, "person_years") or 0.0
+    return shown_count(round(rate * years / 1000), floor) is not None
+
+
+def _years(outcome: Mapping[str, Any]) -> str:
+    years = number_of(outcome, "person_years")
+    return "" if years is None else f"over {years:,.0f} patient-years"
+
+
+def against_nulls(outcome: Mapping[str, Any], floor: int) -> tuple[Against, ...]:
+    """Share and lead beside their nulls; empty where nothing was measured or cases are too few to show."""
+    if not cases_may_show(outcome, floor):
+        return ()
+    metrics = (
+        ("prioritised_share", "Prioritised before suspicion", "%"),
+        ("lead_days_mean_unconditional", "Lead, mean of all pairs at risk", "days"),
+    )
+    lines = (_against(outcome, *metric) for metric in metrics)
+    return tuple(line for line in lines if line is not None)
+
+
+def _against(outcome: Mapping[str, Any], metric: str, title: str, unit: str) -> Against | None:
+    observed = number_of(outcome, metric)
+    nulls = outcome.get("nulls") or {}
+    lines = tuple(line for name, entry in nulls.items() if (line := _null_line(name, entry, metric)) is not None)
+    if observed is None or not lines:
+        return None
+    return Against(metric, title, unit, observed, interval_of(outcome, metric), lines)
+
+
+def _null_line(name: str, entry: Any, metric: str) -> NullLine | None:
+    if not isinstance(entry, Mapping):
+        return None
+    value = _number(entry.get(metric))
+    if value is None:
+        return None
+    difference = _number((entry.get("difference") or {}).get(metric))
+    interval = _pair((entry.get("ci95") or {}).get(metric))
+    return NullLine(NULL_NAMES.get(name, name.replace("_", " ")), value, difference, interval)
+
+
+@dataclass(frozen=True)
+class PpvLine:
+    """PPV at one prevalence: bounds are equal where no episode is undetermined."""
+
+    prevalence: str
+    value: str
+
+
+def ppv_lines(outcome: Mapping[str, Any], floor: int) -> tuple[PpvLine, ...]:
+    """PPV by assumed prevalence, as a value or a pair of bounds."""
+    if not cases_may_show(outcome, floor):
+        return ()
+    entries = outcome.get("ppv_by_prevalence") or {}
+    return tuple(PpvLine(str(name), _ppv(entry)) for name, entry in entries.items())
+
+
+def _ppv(entry: Any) -> str:
+    if isinstance(entry, Mapping):
+        pair = _pair([entry.get("low"), entry.get("high")])
+        value = _number(entry.get("value"))
+        if value is not None:
+            return _share(value) + (f" ({_share(pair[0])} to {_share(pair[1])})" if pair else "")
+        return "not measured" if pair is None else f"{_share(pair[0])} to {_share(pair[1])}"
+    pair = _pair(entry)
+    if pair is not None:
+        return f"{_share(pair[0])} to {_share(pair[1])}"
+    value = _number(entry)
+    return "not measured" if value is None else _share(value)
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.2g}%" if 0 < value < 0.1 else f"{100 * value:.0f}%"
+
+
+@dataclass(frozen=True)
+class KLine:
+    """Share, lead and burden if K diseases were shown."""
+
+    k: str
+    share: str
+    lead: str
+    false_alerts: str
+
+
+def k_lines(outcome: Mapping[str, Any], floor: int) -> tuple[KLine, ...]:
+    """Figures by K, without rows whose hits differ from a shown one by 1 to floor - 1: they would tell a small cell."""
+    at_risk = number_of(outcome, "at_risk") or 0.0
+    headline = prioritised_count(outcome)
+    shown = [] if headline is None else [headline]
+    lines = []
+    for k, entry in (outcome.get("by_k") or {}).items():
+        share = _number(entry.get("prioritised_share")) if isinstance(entry, Mapping) else None
+        if share is None:
+            continue
+        hits = round(share * at_risk)
+        apart = all(shown_count(abs(hits - other), floor) is not None for other in shown)
+        if apart and share_may_show(hits, at_risk, floor):
+            shown.append(hits)
+            lines.append(_k_line(str(k), entry))
+    return tuple(lines)
+
+
+def _k_line(k: str, entry: Mapping[str, Any]) -> KLine:
+    def told(key: str, unit: str) -> str:
+        value = _number(entry.get(key))
+        return "not measured" if value is None else worded(value, unit) + ("%" if unit == "%" else "")
+
+    return KLine(
+        k,
+        told("prioritised_share", "%"),
+        told("lead_days_mean_unconditional", "days"),
+        told("false_alerts_per_1000_12m", ""),
+    )
+
+
+def gate_words(outcome: Mapping[str, Any]) -> tuple[str, bool | None]:
+    """The leak gate in a sentence, and whether it held (None where it was not run)."""
+    gate = outcome.get("leak_gate")
+    leaks = _number(gate)
+    details: Mapping[str, Any] = gate if isinstance(gate, Mapping) else {}
+    if leaks is None:
+        leaks = _first(details, "leaks", "hits", "count")
+    if leaks is None:
+        return "The leak gate was not run.", None
+    documents = _first(details, "documents", "scored_documents", "checked")
+    over = "" if documents is None else f" in {documents:,.0f} scored documents"
+    missed = _first(details, "missed_by_detector", "second_detector_only", "misses")
+    found = "none" if missed == 0 else f"{missed or 0:,.0f}"
+    more = "" if missed is None else f" The second, independent detector found {found} that the first had missed."
+    named = {0: "No naming", 1: "One naming"}.get(round(leaks), f"{leaks:,.0f} namings")
+    return f"{named} of the disease{over}; the gate is zero.{more}", leaks == 0
+
+
+def recall_words(outcome: Mapping[str, Any]) -> str:
+    """The measured recall of the suspicion detector, with its interval."""
+    entry = outcome.get("suspicion_recall")
+    details: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {}
+    value = _number(entry) if not details else _first(details, "value", "recall")
+    interval = interval_of(outcome, "suspicion_recall") or _pair(details.get("ci95"))
+    if value is None:
+        return "Recall of the suspicion detector: not measured; every lead rests on it."
+    n = _first(details, "n", "pairs")
+    over = "" if n is None else f", n = {n:.0f}"
+    bounds = ""
+    if interval is not None:
+        bounds = f" (95% interval {worded(interval[0], '%')} to {worded(interval[1], '%')}{over})"
+    return f"Recall of the suspicion detector: {worded(value, '%')}%{bounds}; what it misses lengthens the lead."
+
+
+def _first(entry: Mapping[str, Any], *keys: str) -> float | None:
+    return next((value for key in keys if (value := _number(entry.get(key))) is not None), None)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _pair(value: Any) -> Interval | None:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        return None
+    low, high = _number(value[0]), _number(value[1])
+    return None if low is None or high is None else (low, high)

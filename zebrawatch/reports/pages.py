@@ -1,0 +1,409 @@
+"""The two pages, rendered from plain data: `patient_report` (stays in the lake) and `summary_report` (aggregates)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from zebrawatch.nights import NightRange
+from zebrawatch.reports import figures, pictures, reference
+from zebrawatch.reports.data import (
+    AlertedPatient,
+    BurdenClass,
+    BurdenPoint,
+    Contribution,
+    Episode,
+    Finding,
+    FlowStep,
+    PatientReport,
+    RankedDisease,
+    SummaryReport,
+)
+from zebrawatch.reports.risk import MEANING, risk_word
+from zebrawatch.reports.statement import statement
+from zebrawatch.reports.suppression import floor_of, share_may_show, shown_count, shown_parts
+
+TEMPLATES = Path(__file__).with_name("templates")
+MONTH = 30
+"""Days to which lead-time lines of real people are rounded."""
+
+
+def patient_report(report: PatientReport) -> str:
+    """The patient-level report as one self-contained HTML page. Holds patient data: write it into the lake only."""
+    length = _key_length([patient.key for patient in report.patients])
+    views = sorted((_view(patient, length) for patient in report.patients), key=_place)
+    return _environment().get_template("patients.html").render(
+        report=report,
+        nights=_nights_in_words(report.nights),
+        nights_shown=_nights_shown(report.nights),
+        views=views,
+        tally=_tally(report, views),
+        most_score=max([view.first.log10_lr for view in views if view.first] + [0.1]),
+        risk_meaning=MEANING,
+        statement=statement(report.provenance),
+        style=_style(),
+    )  # fmt: skip
+
+
+def summary_report(report: SummaryReport) -> str:
+    """The summary as one self-contained HTML page. Counts of patients under 11 are hidden unless the data are made."""
+    floor = floor_of(report.provenance.data_kind)
+    picture, note = _lead_picture(report, floor)
+    curve = shown_points(report.cumulative, report.patients, floor)
+    return _environment().get_template("summary.html").render(
+        report=report,
+        nights=_nights_in_words(report.nights),
+        nights_shown=_nights_shown(report.nights),
+        opening=_opening(report, floor),
+        caution=_caution(report.provenance.data_kind),
+        suppression=_suppression(floor),
+        headlines=figures.headlines(report.outcome, report.patients, floor),
+        lead_picture=picture,
+        lead_note=note,
+        flow=shown_flow(report.flow, floor),
+        against=figures.against_nulls(report.outcome, floor),
+        no_nulls=_no_nulls(report, floor),
+        burden_picture=pictures.burden_curve(curve) if curve else None,
+        no_curve=_no_curve(report),
+        burden=shown_burden(report.burden, floor),
+        ppv=figures.ppv_lines(report.outcome, floor),
+        by_k=figures.k_lines(report.outcome, floor),
+        gate=figures.gate_words(report.outcome),
+        recall=figures.recall_words(report.outcome),
+        duplication=_duplication(report.duplication_rate),
+        rows=[(row, None if row.patients is None else shown_count(row.patients, floor)) for row in report.rows],
+        reference=reference.radar_beside(report.outcome, floor),
+        took=None if report.seconds is None else f"The run took {_duration(report.seconds)}.",
+        statement=statement(report.provenance),
+        style=_style(),
+    )  # fmt: skip
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        cuts=cut_quote,
+        diverging_bar=pictures.diverging_bar,
+        interval_mark=pictures.interval_mark,
+        legend=_legend,
+        lower_first=pictures.lower_first,
+        risk=_risk,
+        score_bar=pictures.score_bar,
+        signed=signed,
+        state=_state,
+        timeline=pictures.timeline,
+        top_of=_top_of,
+        gain=figures.gain,
+        unit_after=figures.unit_after,
+        weigh=weigh,
+        worded=figures.worded,
+    )
+    return environment
+
+
+@cache
+def _style() -> Markup:
+    return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+
+
+def _nights_in_words(nights: NightRange) -> str:
+    return f"night {nights.first}" if nights.first == nights.last else f"nights {nights.first} to {nights.last}"
+
+
+def _nights_shown(nights: NightRange) -> Markup:
+    """The nights for a heading, where no date may break at its hyphens."""
+    if nights.first == nights.last:
+        return Markup('night <span class="nowrap">{}</span>').format(nights.first)
+    spans = '<span class="nowrap">{}</span> to <span class="nowrap">{}</span>'
+    return Markup("nights " + spans).format(nights.first, nights.last)
+
+
+def signed(value: float) -> str:
+    """A likelihood ratio's logarithm with its sign, two digits: +1.52, −0.18, 0.00."""
+    text = f"{value:+.2f}".replace("-", "−")
+    return "0.00" if text[1:] == "0.00" else text
+
+
+def _legend(kind: str) -> Markup:
+    return Markup(
+        '<svg width="12" height="12" aria-hidden="true" focusable="false">'
+        '<circle class="{}" cx="6" cy="6" r="4"/></svg>'
+    ).format(kind)
+
+
+# ----------------------------------------------------------------------------------------------- patient-level report
+
+
+class Cut(NamedTuple):
+    """A sentence cut at its quote."""
+
+    before: str
+    quote: str
+    after: str
+
+
+def cut_quote(finding: Finding) -> Cut:
+    """The sentence around the quote. A span that does not lie in the sentence marks nothing rather than something
+    wrong.
+    """
+    sentence = finding.sentence or finding.label
+    if not (finding.sentence and 0 <= finding.start < finding.end <= len(sentence)):
+        return Cut(sentence, "", "")
+    return Cut(sentence[: finding.start], sentence[finding.start : finding.end], sentence[finding.end :])
+
+
+class EventRow(NamedTuple):
+    """A change in an alert or a documented suspicion, for the table under the timeline."""
+
+    night: date
+    what: str
+    ground: str
+    quote: str
+
+
+class Weighed(NamedTuple):
+    """A disease's contributions in two groups, the weightiest first, and their sums in words."""
+
+    named: tuple[tuple[str, tuple[Contribution, ...]], ...]
+    words: str
+
+
+@dataclass(frozen=True)
+class PatientView:
+    """A patient with everything the template shows worked out."""
+
+    patient: AlertedPatient
+    episode: Episode
+    who: str
+    short_key: str
+    quoted: frozenset[Finding]
+    first: RankedDisease | None
+    new: tuple[Finding, ...]
+    new_words: str
+    events: tuple[EventRow, ...]
+    most_for: float
+    most_against: float
+
+
+def _view(patient: AlertedPatient, length: int) -> PatientView:
+    episode = patient.episodes[-1]
+    first = patient.diseases[0] if patient.diseases else None
+    new = tuple(finding for finding in patient.findings if finding.known_night == episode.raised)
+    weights = [part.log10_lr for disease in patient.diseases for part in disease.contributions] or [0.0]
+    return PatientView(
+        patient,
+        episode,
+        _who(patient, episode.raised),
+        patient.key[:length],
+        frozenset(part.finding for part in first.contributions if part.finding) if first else frozenset(),
+        first,
+        new,
+        _new_in_words(new, first, episode),
+        _events(patient),
+        max([*weights, 0.0]),
+        min([*weights, 0.0]),
+    )
+
+
+def _key_length(keys: Sequence[str]) -> int:
+    """The fewest leading characters, eight at least, by which the keys can be told apart."""
+    longest = max(map(len, keys), default=8)
+    return next((n for n in range(8, longest) if len({key[:n] for key in keys}) == len(set(keys))), longest)
+
+
+def _place(view: PatientView) -> tuple[bool, int, str]:
+    return view.episode.withdrawn is not None, -view.episode.raised.toordinal(), view.patient.key
+
+
+def _who(patient: AlertedPatient, day: date) -> str:
+    sex = patient.sex or "sex unknown"
+    return f"{sex}, {_age(patient.birth_date, day)}" if patient.birth_date else f"{sex}, age unknown"
+
+
+def _age(born: date, day: date) -> str:
+    years = day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+    if years >= 2:
+        return f"{years} y"
+    return f"{max(0, (day.year - born.year) * 12 + day.month - born.month - (day.day < born.day))} months"
+
+
+def _new_in_words(new: Sequence[Finding], first: RankedDisease | None, episode: Episode) -> str:
+    count = "One finding" if len(new) == 1 else f"{len(new)} findings"
+    became = f"{count} became known on {episode.raised}"
+    if first is None:
+        return f"{became}."
+    gain = sum(part.log10_lr for part in first.contributions if part.finding in new)
+    return f"{became}; {'it changes' if len(new) == 1 else 'they change'} {first.name} by {signed(gain)}."
+
+
+def _state(view: PatientView) -> Markup:
+    if view.episode.withdrawn is None:
+        return Markup('<span class="stands">stands</span>')
+    return Markup("<span>{}, {}</span>").format(view.episode.reason or "withdrawn", view.episode.withdrawn)
+
+
+def _risk(disease: RankedDisease) -> str:
+    return risk_word(disease.posterior)
+
+
+def _events(patient: AlertedPatient) -> tuple[EventRow, ...]:
+    rows = []
+    for episode in patient.episodes:
+        ground = "backlog of the first screened night" if episode.backlog else "threshold passed"
+        rows.append(EventRow(episode.raised, "Alert raised", ground, ""))
+        if episode.withdrawn:
+            rows.append(EventRow(episode.withdrawn, "Alert withdrawn", episode.reason or "", ""))
+    for mark in patient.suspicions:
+        ground = ", by ".join(part for part in (mark.disease_name, mark.evidence_class) if part)
+        rows.append(EventRow(mark.night, pictures.mark_name(mark.kind), ground, mark.quote or ""))
+    return tuple(sorted(rows, key=lambda row: row.night))
+
+
+def weigh(disease: RankedDisease) -> Weighed:
+    """Contributions for and against, each weightiest first; a weight that rounds to 0.00 stands with `no weight`."""
+    parts = sorted(disease.contributions, key=lambda part: (-abs(part.log10_lr), part.label))
+    along = tuple(part for part in parts if part.log10_lr >= 0.005)
+    against = tuple(part for part in parts if part.log10_lr <= -0.005)
+    neither = tuple(part for part in parts if abs(part.log10_lr) < 0.005)
+    words = (
+        f"For {signed(sum(part.log10_lr for part in along))}, against {signed(sum(part.log10_lr for part in against))}."
+    )
+    return Weighed((("Speaks for", along), ("Speaks against", against), ("No weight", neither)), words)
+
+
+def _tally(report: PatientReport, views: Sequence[PatientView]) -> str:
+    standing = sum(1 for view in views if view.episode.withdrawn is None)
+    people = "patient was" if report.screened == 1 else "patients were"
+    return (
+        f"{report.screened:,} {people} screened; {len(views):,} had an alert, of which {standing:,} "
+        f"{'stands' if standing == 1 else 'stand'} on {report.nights.last}."
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- summary report
+
+
+def _opening(report: SummaryReport, floor: int) -> str:
+    patients = shown_count(report.patients, floor)
+    screened = "fewer than 11" if patients is None else f"{patients:,}"
+    if share_may_show(report.alerted, report.patients, floor):
+        return f"{screened} patients screened, {report.alerted:,} of them alerted at least once."
+    return f"{screened} patients screened; how many were alerted is hidden."
+
+
+def _caution(data_kind: str) -> str:
+    if data_kind == "made":
+        return "Made data: these figures show that the machinery is right, not that medicine gains."
+    if data_kind == "rendered":
+        return "Rendered data: notes written from published cases test the method, not clinical benefit."
+    return ""
+
+
+def _suppression(floor: int) -> str:
+    if floor <= 1:
+        return "Small counts are shown, because nobody stands behind made data."
+    return f"Counts under {floor} patients are hidden, and so is whatever would tell them."
+
+
+def _lead_picture(report: SummaryReport, floor: int) -> tuple[Markup | None, str]:
+    if not report.cases:
+        return None, "No case was at risk in these nights, so there is no lead time to draw."
+    if shown_count(len(report.cases), floor) is None:
+        return None, f"Fewer than {floor} cases were at risk: lines of single cases are not drawn."
+    grain = 1 if floor <= 1 else MONTH
+    rounding = "" if grain == 1 else f" Days are rounded to {grain}."
+    order = "Sorted by lead; case numbers stand in no other table."
+    return pictures.lead_lines(report.cases, grain=grain), order + rounding
+
+
+def _no_nulls(report: SummaryReport, floor: int) -> str:
+    if not figures.cases_may_show(report.outcome, floor):
+        return "Too few cases to show figures beside their nulls."
+    return "The nulls were not computed for this run."
+
+
+def _no_curve(report: SummaryReport) -> str:
+    if report.cumulative:
+        return "Too few false alerts to draw."
+    return "The cumulative burden was not computed for this run."
+
+
+def _duplication(rate: float | None) -> str:
+    if rate is None:
+        return "Duplication: not measured."
+    return f"Duplication: {100 * rate:.1f}% of sentences were copied forward; they count from their first appearance."
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def _top_of(metric: figures.Against) -> float:
+    """The right end of the shared scale of a metric and its nulls."""
+    values = [metric.observed, *(line.value for line in metric.nulls), *(metric.interval or ())]
+    return 1.0 if metric.unit == "%" else max(values) * 1.05 or 1.0
+
+
+def shown_flow(flow: Sequence[FlowStep], floor: int) -> list[tuple[FlowStep, int | None]]:
+    """The flow's steps with what may be shown of each: parts of a step are hidden together (suppression)."""
+    shown: list[int | None] = [None] * len(flow)
+    _show_level(flow, range(len(flow)), shown, floor)
+    return list(zip(flow, shown, strict=True))
+
+
+def _show_level(flow: Sequence[FlowStep], span: range, shown: list[int | None], floor: int) -> None:
+    depth = min((flow[index].depth for index in span), default=0)
+    heads = [index for index in span if flow[index].depth == depth]
+    counts = [flow[index].pairs for index in heads]
+    seen = shown_parts(counts, floor) if depth else [shown_count(count, floor) for count in counts]
+    for head, end, value in zip(heads, [*heads, span.stop][1:], seen, strict=True):
+        shown[head] = value
+        if value is not None:
+            _show_level(flow, range(head + 1, end), shown, floor)
+
+
+class ShownBurden(NamedTuple):
+    """A burden class with what may be shown of it."""
+
+    name: str
+    episodes: int | None
+    patients: int | None
+
+
+def shown_burden(classes: Sequence[BurdenClass], floor: int) -> list[ShownBurden]:
+    """Burden classes; a class hidden by its patients or by its episodes is hidden in both columns."""
+    patients = shown_parts([row.patients for row in classes], floor)
+    episodes = shown_parts([row.episodes for row in classes], floor)
+    return [
+        ShownBurden(row.name, None, None) if p is None or e is None else ShownBurden(row.name, e, p)
+        for row, p, e in zip(classes, patients, episodes, strict=True)
+    ]
+
+
+def shown_points(points: Sequence[BurdenPoint], patients: int, floor: int) -> list[BurdenPoint]:
+    """The curve's points, thinned so that no step between two shown ones counts 1 to floor - 1 patients.
+
+    Empty where fewer than two points remain with anything to see.
+    """
+    kept: list[BurdenPoint] = []
+    for point in sorted(points, key=lambda p: p.months):
+        before = kept[-1].per_1000 if kept else 0.0
+        if shown_count(round((point.per_1000 - before) * patients / 1000), floor) is not None:
+            kept.append(point)
+    return kept if len(kept) > 1 else []

@@ -1,0 +1,20 @@
+"""A word for the risk, in place of a percentage, until a site has confirmed events of its own to calibrate on."""
+
+from __future__ import annotations
+
+BANDS = ((0.5, "high"), (0.1, "moderate"), (0.01, "low"))
+LOWEST = "negligible"
+MEANING = (
+    "Risk is a word for the uncalibrated share of the posterior: high from one half, moderate from one tenth, low from "
+    "one hundredth, else negligible. No percentage is shown, because none was checked against confirmed cases here."
+)
+
+
+def risk_word(posterior: float) -> str:
+    """`high`, `moderate`, `low` or `negligible` (FHIR risk-probability codes) for a posterior from 0 to 1.
+
+    ValueError outside 0 to 1 (NaN too). The bands are a convention of this project, printed beside the words.
+    """
+    if not 0 <= posterior <= 1:
+        raise ValueError(f"a posterior lies between 0 and 1, not at {posterior}")
+    return next((word for least, word in BANDS if posterior >= least), LOWEST)
