@@ -319,7 +319,7 @@ def ranked(picture: Picture, findings: tuple[Finding, ...], draw: random.Random)
             else ()
         )
         score = round(sum(part.log10_lr for part in parts), 2)
-        posterior = min(0.97, max(0.001, 0.82 * 10 ** (less * 1.1)))
+        posterior = min(0.97, max(0.001, draw.choice((0.82, 0.64, 0.31)) * 10 ** (less * 1.1)))
         diseases.append(
             RankedDisease(rank, disease_id, name, score, posterior, tuple(parts), expected,
                           picture.test if rank == 1 else None)
@@ -337,7 +337,8 @@ def alerted_patient(number: int, seed: int = 7) -> AlertedPatient:
         finding_of(told, day, number * 40 + i, draw.choice((1, 1, 1, 3, 6)))
         for i, (told, day) in enumerate(zip(picture.told, days, strict=True))
     )
-    raised = findings[max(range(len(picture.told)), key=lambda i: picture.told[i].weight)].known_night
+    heavy = [finding for finding, told in zip(findings, picture.told, strict=True) if told.weight >= 0.8]
+    raised = max(finding.known_night for finding in heavy)
     last = date(2025, 12, 31)
     known = tuple(finding for finding in findings if finding.known_night <= raised)
     visits = sorted({day - timedelta(days=draw.randrange(3)) for day in days}
@@ -477,7 +478,7 @@ def summary_report_sample(data_kind: str = "made", cases: int = 48) -> SummaryRe
             FlowStep("not in the knowledge: counts as a miss", 4, 1),
         ),
         burden=(
-            BurdenClass("early hit", 27, 27),
+            BurdenClass("early hit", round(0.5625 * cases), round(0.5625 * cases)),
             BurdenClass("hit after suspicion", 3, 3),
             BurdenClass("known at entry", 12, 12),
             BurdenClass("family or gene hit", 5, 5),

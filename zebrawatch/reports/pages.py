@@ -24,13 +24,17 @@ from zebrawatch.reports.data import (
     FlowStep,
     PatientReport,
     RankedDisease,
+    RowCount,
     SummaryReport,
 )
 from zebrawatch.reports.risk import MEANING, risk_word
 from zebrawatch.reports.statement import statement
-from zebrawatch.reports.suppression import floor_of, share_may_show, shown_count, shown_parts
+from zebrawatch.reports.suppression import floor_of, share_may_show, shown_apart, shown_count, shown_parts
+from zebrawatch.reports.timeline import lower_first, mark_name, timeline
 
 TEMPLATES = Path(__file__).with_name("templates")
+QUOTE_CONTEXT = 240
+"""Characters of a sentence shown on either side of a quote."""
 MONTH = 30
 """Days to which lead-time lines of real people are rounded."""
 
@@ -39,7 +43,7 @@ def patient_report(report: PatientReport) -> str:
     """The patient-level report as one self-contained HTML page. Holds patient data: write it into the lake only."""
     length = _key_length([patient.key for patient in report.patients])
     views = sorted((_view(patient, length) for patient in report.patients), key=_place)
-    return _environment().get_template("patients.html").render(
+    page = _environment().get_template("patients.html").render(
         report=report,
         nights=_nights_in_words(report.nights),
         nights_shown=_nights_shown(report.nights),
@@ -50,6 +54,7 @@ def patient_report(report: PatientReport) -> str:
         statement=statement(report.provenance),
         style=_style(),
     )  # fmt: skip
+    return _encodable(page)
 
 
 def summary_report(report: SummaryReport) -> str:
@@ -57,7 +62,7 @@ def summary_report(report: SummaryReport) -> str:
     floor = floor_of(report.provenance.data_kind)
     picture, note = _lead_picture(report, floor)
     curve = shown_points(report.cumulative, report.patients, floor)
-    return _environment().get_template("summary.html").render(
+    page = _environment().get_template("summary.html").render(
         report=report,
         nights=_nights_in_words(report.nights),
         nights_shown=_nights_shown(report.nights),
@@ -78,12 +83,20 @@ def summary_report(report: SummaryReport) -> str:
         gate=figures.gate_words(report.outcome),
         recall=figures.recall_words(report.outcome),
         duplication=_duplication(report.duplication_rate),
-        rows=[(row, None if row.patients is None else shown_count(row.patients, floor)) for row in report.rows],
+        rows=_rows(report, floor),
+        thinned=len(curve) < len(report.cumulative),
+        floor=floor,
         reference=reference.radar_beside(report.outcome, floor),
         took=None if report.seconds is None else f"The run took {_duration(report.seconds)}.",
         statement=statement(report.provenance),
         style=_style(),
     )  # fmt: skip
+    return _encodable(page)
+
+
+def _encodable(page: str) -> str:
+    """The page without lone surrogates: notes may hold them, UTF-8 files may not."""
+    return page.encode("utf-8", "replace").decode("utf-8")
 
 
 @cache
@@ -100,12 +113,12 @@ def _environment() -> Environment:
         diverging_bar=pictures.diverging_bar,
         interval_mark=pictures.interval_mark,
         legend=_legend,
-        lower_first=pictures.lower_first,
+        lower_first=lower_first,
         risk=_risk,
         score_bar=pictures.score_bar,
         signed=signed,
         state=_state,
-        timeline=pictures.timeline,
+        timeline=timeline,
         top_of=_top_of,
         gain=figures.gain,
         unit_after=figures.unit_after,
@@ -157,13 +170,23 @@ class Cut(NamedTuple):
 
 
 def cut_quote(finding: Finding) -> Cut:
-    """The sentence around the quote. A span that does not lie in the sentence marks nothing rather than something
-    wrong.
+    """The sentence around the quote, shortened where it runs on (QUOTE_CONTEXT).
+
+    A span that does not lie in the sentence marks nothing rather than something wrong.
     """
     sentence = finding.sentence or finding.label
     if not (finding.sentence and 0 <= finding.start < finding.end <= len(sentence)):
-        return Cut(sentence, "", "")
-    return Cut(sentence[: finding.start], sentence[finding.start : finding.end], sentence[finding.end :])
+        return Cut(_shortened(sentence), "", "")
+    before, after = sentence[: finding.start], sentence[finding.end :]
+    if len(before) > QUOTE_CONTEXT:
+        before = "… " + before[-QUOTE_CONTEXT:].split(" ", 1)[-1]
+    return Cut(before, _shortened(sentence[finding.start : finding.end]), _shortened(after))
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= QUOTE_CONTEXT:
+        return text
+    return text[:QUOTE_CONTEXT].rsplit(" ", 1)[0] + " …"
 
 
 class EventRow(NamedTuple):
@@ -269,7 +292,7 @@ def _events(patient: AlertedPatient) -> tuple[EventRow, ...]:
             rows.append(EventRow(episode.withdrawn, "Alert withdrawn", episode.reason or "", ""))
     for mark in patient.suspicions:
         ground = ", by ".join(part for part in (mark.disease_name, mark.evidence_class) if part)
-        rows.append(EventRow(mark.night, pictures.mark_name(mark.kind), ground, mark.quote or ""))
+        rows.append(EventRow(mark.night, mark_name(mark.kind), ground, mark.quote or ""))
     return tuple(sorted(rows, key=lambda row: row.night))
 
 
@@ -376,6 +399,14 @@ def _show_level(flow: Sequence[FlowStep], span: range, shown: list[int | None], 
         shown[head] = value
         if value is not None:
             _show_level(flow, range(head + 1, end), shown, floor)
+
+
+def _rows(report: SummaryReport, floor: int) -> list[tuple[RowCount, int | None]]:
+    """Tables' rows with the patients behind them, where that count may stand beside the ones already on the page."""
+    counted = [row for row in report.rows if row.patients is not None]
+    shown = shown_apart([report.patients, report.alerted, *(row.patients or 0 for row in counted)], floor)[2:]
+    patients = dict(zip((row.table for row in counted), shown, strict=True))
+    return [(row, patients.get(row.table)) for row in report.rows]
 
 
 class ShownBurden(NamedTuple):

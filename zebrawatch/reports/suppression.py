@@ -43,6 +43,19 @@ def total_may_show(counts: Sequence[int], floor: int) -> bool:
     return total is not None and _safe(counts, shown_parts(counts, floor), floor)
 
 
+def shown_apart(counts: Sequence[int], floor: int) -> list[int | None]:
+    """Counts of overlapping groups, in order of importance, less those that would tell a small group.
+
+    A later count is hidden where its difference to an earlier shown one is 1 to floor - 1, since the difference of
+    nested groups is itself a group.
+    """
+    shown: list[int | None] = []
+    for count in counts:
+        apart = all(shown_count(abs(count - other), floor) is not None for other in shown if other is not None)
+        shown.append(shown_count(count, floor) if apart else None)
+    return shown
+
+
 def share_may_show(numerator: float, denominator: float, floor: int) -> bool:
     """Whether numerator / denominator may be shown: neither it nor its complement counts 1 to floor - 1 patients.
 
