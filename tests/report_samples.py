@@ -360,7 +360,7 @@ def alerted_patient(number: int, seed: int = 7) -> AlertedPatient:
             suspicions += (SuspicionMark(suspected + timedelta(days=140), "confirmed", picture.name, "code", None),)
     return AlertedPatient(
         key=f"{draw.getrandbits(63):019d}",
-        sex="female" if picture is FABRY or number % 2 else "male",
+        sex="female" if picture is FABRY or (number % 8 > 3 and picture is not NIEMANN_PICK) else "male",
         birth_date=date(1974 + draw.randrange(40), draw.randrange(1, 13), draw.randrange(1, 28)),
         entry_night=entry,
         last_night=last,

@@ -119,7 +119,7 @@ def number_of(outcome: Mapping[str, Any], key: str) -> float | None:
 
 def interval_of(outcome: Mapping[str, Any], key: str) -> Interval | None:
     """The 95% interval of a metric from `ci95`, or None."""
-    return _pair((outcome.get("ci95") or {}).get(key))
+    return _pair(_mapping(outcome.get("ci95")).get(key))
 
 
 def prioritised_count(outcome: Mapping[str, Any]) -> int | None:
@@ -210,7 +210,7 @@ def against_nulls(outcome: Mapping[str, Any], floor: int) -> tuple[Against, ...]
 
 def _against(outcome: Mapping[str, Any], metric: str, title: str, unit: str) -> Against | None:
     observed = number_of(outcome, metric)
-    nulls = outcome.get("nulls") or {}
+    nulls = _mapping(outcome.get("nulls"))
     lines = tuple(line for name, entry in nulls.items() if (line := _null_line(name, entry, metric)) is not None)
     if observed is None or not lines:
         return None
@@ -223,8 +223,8 @@ def _null_line(name: str, entry: Any, metric: str) -> NullLine | None:
     value = _number(entry.get(metric))
     if value is None:
         return None
-    difference = _number((entry.get("difference") or {}).get(metric))
-    interval = _pair((entry.get("ci95") or {}).get(metric))
+    difference = _number(_mapping(entry.get("difference")).get(metric))
+    interval = _pair(_mapping(entry.get("ci95")).get(metric))
     return NullLine(NULL_NAMES.get(name, name.replace("_", " ")), value, difference, interval)
 
 
@@ -240,7 +240,7 @@ def ppv_lines(outcome: Mapping[str, Any], floor: int) -> tuple[PpvLine, ...]:
     """PPV by assumed prevalence, as a value or a pair of bounds."""
     if not cases_may_show(outcome, floor):
         return ()
-    entries = outcome.get("ppv_by_prevalence") or {}
+    entries = _mapping(outcome.get("ppv_by_prevalence"))
     return tuple(PpvLine(str(name), _ppv(entry)) for name, entry in entries.items())
 
 
@@ -278,7 +278,7 @@ def k_lines(outcome: Mapping[str, Any], floor: int) -> tuple[KLine, ...]:
     headline = prioritised_count(outcome)
     shown = [] if headline is None else [headline]
     lines = []
-    for k, entry in (outcome.get("by_k") or {}).items():
+    for k, entry in _mapping(outcome.get("by_k")).items():
         share = _number(entry.get("prioritised_share")) if isinstance(entry, Mapping) else None
         if share is None:
             continue
@@ -307,7 +307,7 @@ def gate_words(outcome: Mapping[str, Any]) -> tuple[str, bool | None]:
     """The leak gate in a sentence, and whether it held (None where it was not run)."""
     gate = outcome.get("leak_gate")
     leaks = _number(gate)
-    details: Mapping[str, Any] = gate if isinstance(gate, Mapping) else {}
+    details = _mapping(gate)
     if leaks is None:
         leaks = _first(details, "leaks", "hits", "count")
     if leaks is None:
@@ -324,7 +324,7 @@ def gate_words(outcome: Mapping[str, Any]) -> tuple[str, bool | None]:
 def recall_words(outcome: Mapping[str, Any]) -> str:
     """The measured recall of the suspicion detector, with its interval."""
     entry = outcome.get("suspicion_recall")
-    details: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {}
+    details = _mapping(entry)
     value = _number(entry) if not details else _first(details, "value", "recall")
     interval = interval_of(outcome, "suspicion_recall") or _pair(details.get("ci95"))
     if value is None:
@@ -339,6 +339,10 @@ def recall_words(outcome: Mapping[str, Any]) -> str:
 
 def _first(entry: Mapping[str, Any], *keys: str) -> float | None:
     return next((value for key in keys if (value := _number(entry.get(key))) is not None), None)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _number(value: Any) -> float | None:

@@ -276,7 +276,9 @@ def _new_in_words(new: Sequence[Finding], first: RankedDisease | None, episode: 
 def _state(view: PatientView) -> Markup:
     if view.episode.withdrawn is None:
         return Markup('<span class="stands">stands</span>')
-    return Markup("<span>{}, {}</span>").format(view.episode.reason or "withdrawn", view.episode.withdrawn)
+    return Markup('<span>{}, <span class="nowrap">{}</span></span>').format(
+        view.episode.reason or "withdrawn", view.episode.withdrawn
+    )
 
 
 def _risk(disease: RankedDisease) -> str:
@@ -302,10 +304,12 @@ def weigh(disease: RankedDisease) -> Weighed:
     along = tuple(part for part in parts if part.log10_lr >= 0.005)
     against = tuple(part for part in parts if part.log10_lr <= -0.005)
     neither = tuple(part for part in parts if abs(part.log10_lr) < 0.005)
-    words = (
-        f"For {signed(sum(part.log10_lr for part in along))}, against {signed(sum(part.log10_lr for part in against))}."
-    )
+    words = f"For: {_sum(along)}; against: {_sum(against)}."
     return Weighed((("Speaks for", along), ("Speaks against", against), ("No weight", neither)), words)
+
+
+def _sum(parts: Sequence[Contribution]) -> str:
+    return signed(sum(part.log10_lr for part in parts)) if parts else "nothing"
 
 
 def _tally(report: PatientReport, views: Sequence[PatientView]) -> str:
