@@ -7,7 +7,7 @@ the number of visits, the span and the number of findings from their case; only 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from math import exp, log
@@ -127,8 +127,13 @@ class Planner:
         """The random stream of this name."""
         return Random("|".join((str(self._seed), *names)))
 
-    def cases(self, sitters: Iterable[Sitter], count: int) -> list[Course]:
-        """Courses of `count` cases on sitters whose age and sex fit the disease; diseases repeat only when used up."""
+    def cases(
+        self, sitters: Iterable[Sitter], count: int, quiet: Callable[[Sitter, Profile], bool] = lambda _s, _p: True
+    ) -> list[Course]:
+        """Courses of `count` cases on sitters whose age and sex fit the disease; diseases repeat only when used up.
+
+        `quiet` says whether a sitter's own record is free of the disease's names, genes and drugs.
+        """
         free = sorted(sitters)
         self.stream("sitters").shuffle(free)
         order = list(self._profiles)
@@ -138,7 +143,8 @@ class Planner:
         while len(courses) < count and turn < 20 * count:
             profile = order[turn % len(order)]
             turn += 1
-            course = next((c for c in (self._case(s, profile) for s in free) if c is not None), None)
+            planned = (course for course in (self._case(s, profile) for s in free) if course is not None)
+            course = next((c for c in planned if quiet(c.sitter, profile)), None)
             if course is not None:
                 courses.append(course)
                 free.remove(course.sitter)
@@ -203,7 +209,8 @@ class Planner:
         chosen: list[str] = []
         for term, share in profile.findings:
             perturbed = 1 / (1 + exp(-(log((share + 0.01) / (1.01 - share)) + random.gauss(0.0, 0.7))))
-            if random.random() < perturbed * 0.5 and self._wordings.fits(term, sitter.age(start), sitter.sex):
+            fits = self._wordings.fits(term, sitter.age(start), sitter.sex) and self._wordings.silent(term, profile)
+            if random.random() < perturbed * 0.5 and fits:
                 chosen.append(term)
         if len(chosen) < 5:
             return None
@@ -211,7 +218,8 @@ class Planner:
         chosen = chosen[:14]
         # Unrelated findings come together too: a slice of one other disease, as comorbidity does.
         other = random.choice([p for p in self._profiles if p is not profile])
-        chosen += self._some_of(other, random, sitter, start, random.randint(1, 3), chosen)
+        strange = self._some_of(other, random, sitter, start, random.randint(1, 3), chosen)
+        chosen += [term for term in strange if self._wordings.silent(term, profile)]
         return self._in_time(random, chosen, start)
 
     def _some_of(
@@ -250,6 +258,8 @@ class Planner:
             terms, causes = self._mixed(random, case, sitter, start, count), self._causes(random, sitter, start)
         if len(terms) < min(5, count):
             return None
+        # A few patients without a rare disease are sent to genetics too, after all has been told.
+        general = index + timedelta(days=random.randrange(1, 200)) if random.random() < 0.1 else None
         offsets = [visit - case.index for visit in case.visits]
         visits = sorted({index + o + timedelta(days=round(random.uniform(-12, 12))) for o in offsets})
         return Course(
@@ -259,6 +269,7 @@ class Planner:
             start=start,
             index=index,
             causes=causes,
+            general=general if general is not None and general <= LAST_DAY else None,
             visits=tuple(v for v in visits if start <= v <= LAST_DAY),
             findings=self._in_time(random, terms, start),
         )

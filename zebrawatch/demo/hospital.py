@@ -7,29 +7,30 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
-import shutil
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from zebrawatch.demo.base import KEPT_TYPES, LAST_DAY, Resource, made_id, make_parts, marked_made
+from zebrawatch.demo.base import KEPT_TYPES, Resource, make_parts, marked_made
+from zebrawatch.demo.charting import write_chart
 from zebrawatch.demo.course import Course, Planner, Sitter
-from zebrawatch.demo.profiles import Wordings, all_disease_names, read_profiles
-from zebrawatch.demo.writing import NOTE_KINDS, Chart, LabResult, Note, Order, Writer
+from zebrawatch.demo.profiles import Profile, Wordings, all_disease_names, read_profiles
+from zebrawatch.demo.resources import chart_resources
+from zebrawatch.demo.writing import Book, Chart
 from zebrawatch.errors import ZebrawatchError
 from zebrawatch.knowledge.diseases import KnowledgeFiles
 from zebrawatch.knowledge.ontology import Ontology
 
 CONTROLS_PER_CASE = 5
 TRANSACTION_TIME = "2025-07-01T00:00:00Z"
-PEOPLE_PER_PATIENT = 1.34
-"""clinosim's catchment per patient with a record over the demo's years (1.28 on average), with room for a thin draw."""
+PEOPLE_PER_PATIENT = 1.24
+"""clinosim's catchment per patient with a record over the demo's years (1.18 on average), with room for a thin draw."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,6 @@ class DemoSummary:
     resources: int
     notes: int
     seed: int
-
-
-@dataclass(frozen=True)
-class Part:
-    """One clinosim run, thinned."""
-
-    folder: Path
-    staff: dict[str, list[tuple[str, str]]]
-    """Practitioners (id, name) by post, such as DR-CA."""
 
 
 def make_demo_hospital(
@@ -79,16 +71,32 @@ def make_demo_hospital(
         people = tuple(round(n * PEOPLE_PER_PATIENT) + 4 for n in (half, patients - half) if n)
         progress(f"Making {patients} base patients with clinosim ({len(people)} runs side by side)")
         folders = make_parts(work, people, seed)
-        progress("Planning and writing charts")
-        hospital = _Hospital(folders, patients, seed, knowledge)
-        hospital.overlay(rare)
-        progress("Writing the export")
-        fresh = work / "export"
-        summary = hospital.write(fresh, out)
-        out.parent.mkdir(parents=True, exist_ok=True)
+        return overlay_hospital(
+            folders, out, patients=patients, rare=rare, seed=seed, knowledge=knowledge, progress=progress
+        )
+
+
+def overlay_hospital(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    patients: int,
+    rare: int,
+    seed: int,
+    knowledge: KnowledgeFiles,
+    progress: Callable[[str], None] = lambda _: None,
+) -> DemoSummary:
+    """The second half of `make_demo_hospital`: charts over base patients already made (`base.make_parts`)."""
+    progress("Planning and writing charts")
+    hospital = _Hospital(folders, patients, seed, knowledge)
+    hospital.overlay(rare)
+    progress("Writing the export")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        summary = hospital.write(Path(scratch) / "export", out)
         if out.exists():
             out.rmdir()
-        shutil.move(str(fresh), str(out))
+        (Path(scratch) / "export").rename(out)
     return summary
 
 
@@ -110,11 +118,12 @@ class _Hospital:
         ontology = Ontology.read(knowledge.hp_obo)
         self.wordings = Wordings(ontology, all_disease_names(knowledge))
         self.planner = Planner(seed, ontology, self.wordings, read_profiles(knowledge, ontology))
-        self.writer = Writer(ontology, self.wordings)
+        self.book = Book(ontology, self.wordings)
+        self.codes = snomed_codes(ontology)
         self.charts: list[Chart] = []
 
     def overlay(self, rare: int) -> None:
-        cases = self.planner.cases(self.sitters, rare)
+        cases = self.planner.cases(self.sitters, rare, self._quiet)
         controls = self.planner.controls(cases, self.sitters, CONTROLS_PER_CASE)
         if len(cases) < rare or len(controls) < rare * CONTROLS_PER_CASE:
             raise ZebrawatchError(
@@ -123,29 +132,43 @@ class _Hospital:
             )
         for course in (*cases, *controls):
             stream = self.planner.stream("chart", course.sitter.patient_id)
-            self.charts.append(self.writer.chart(course, stream))
+            chart = write_chart(self.book, course, stream)
+            _check_silence(chart)
+            self.charts.append(chart)
+
+    def _quiet(self, sitter: Sitter, profile: Profile) -> bool:
+        """Whether the base record of a patient names nothing of a disease."""
+        return not any(profile.giveaways.search(text) for text in self._base_texts(sitter))
+
+    def _base_texts(self, sitter: Sitter) -> Iterator[str]:
+        folder = self.folders[sitter.part]
+        for kind in KEPT_TYPES:
+            for line in _lines_of(folder / f"{kind}.ndjson", frozenset({sitter.patient_id})):
+                yield line.decode()
+                yield from attached_texts(orjson.loads(line))
 
     def write(self, folder: Path, final: Path) -> DemoSummary:
         folder.mkdir(parents=True)
         added: dict[str, list[Resource]] = {kind: [] for kind in KEPT_TYPES}
         for chart in self.charts:
-            for resource in ChartResources(chart, self.staff[chart.course.sitter.part]).all():
+            for resource in chart_resources(chart, self.staff[chart.course.sitter.part], self.codes):
                 added[resource["resourceType"]].append(marked_made(resource))
         counts: dict[str, int] = {}
         for kind in KEPT_TYPES:
-            lines = [r for part in self.folders for r in _read(part / f"{kind}.ndjson") if _patient_of(r) in self.kept]
-            lines += added[kind]
-            lines.sort(key=lambda r: str(r["id"]))
+            lines = [line for part in self.folders for line in _lines_of(part / f"{kind}.ndjson", self.kept)]
+            lines += [orjson.dumps(resource) + b"\n" for resource in added[kind]]
+            # In order of id, so that the place in the file says nothing about who wrote a line.
+            lines.sort(key=_id_of)
             counts[kind] = len(lines)
             with (folder / f"{kind}.ndjson").open("wb") as file:
-                file.writelines(orjson.dumps(line) + b"\n" for line in lines)
+                file.writelines(lines)
         cases = [chart.course for chart in self.charts if chart.course.kind == "case"]
         _write_labels(folder / "labels.csv", cases)
         _write_truth(folder / "planted.json", self.charts)
         _write_log(folder / "log.ndjson", counts)
         kind_of_data = {
             "kind": "made",
-            "about": "Demo hospital, no real patients: clinosim with made charts written over it (docs/demo-hospital.md).",
+            "about": "Demo hospital, no real patients: made charts written over clinosim (docs/demo-hospital.md).",
             "patients": len(self.kept),
             "rare": len(cases),
             "controls": len(self.charts) - len(cases),
@@ -163,11 +186,61 @@ class _Hospital:
         )
 
 
+def attached_texts(resource: Resource) -> Iterator[str]:
+    """Plain texts that a resource carries in base64."""
+    contents = [content.get("attachment", {}) for content in resource.get("content", [])]
+    for attachment in (*contents, *resource.get("presentedForm", [])):
+        yield base64.b64decode(attachment.get("data", "")).decode()
+
+
+def _check_silence(chart: Chart) -> None:
+    """Refuse a case whose overlay names its disease before the suspicion: the demo would then be about nothing."""
+    course = chart.course
+    if course.profile is None:
+        return
+    said = [note.text_and_spans()[0] for note in chart.notes if note.at.date() < course.index]
+    said += [order.text for order in (*chart.orders, *chart.medications) if order.at.date() < course.index]
+    said += [coded.display for coded in chart.coded if coded.at.date() < course.index]
+    said += [relative.text for relative in chart.relatives if relative.at.date() < course.index]
+    if any(course.profile.giveaways.search(text) for text in said):
+        raise ZebrawatchError(
+            f"The demo's writer named {course.profile.name} before its suspicion: this is a fault of the demo."
+        )
+
+
+_PATIENT = re.compile(rb'"Patient/(pt-[0-9a-f]{12})"')
+_ID = re.compile(rb'"id":"([^"]+)"')
+
+
+def _lines_of(path: Path, patients: frozenset[str]) -> Iterator[bytes]:
+    """Lines about one of `patients`, untouched: parsing them again would cost more than all the rest."""
+    with path.open("rb") as lines:
+        for line in lines:
+            found = (_ID if path.stem == "Patient" else _PATIENT).search(line)
+            if found and found.group(1).decode() in patients:
+                yield line
+
+
+def _id_of(line: bytes) -> bytes:
+    found = _ID.search(line)
+    return found.group(1) if found else b""
+
+
 def _staff(folder: Path) -> dict[str, list[tuple[str, str]]]:
     staff: dict[str, list[tuple[str, str]]] = {}
     for person in sorted(orjson.loads((folder / "staff.json").read_bytes()), key=lambda p: p["id"]):
         staff.setdefault(person["post"], []).append((person["id"], person["name"]))
     return staff
+
+
+def snomed_codes(ontology: Ontology) -> dict[str, str]:
+    """SNOMED CT codes of HPO terms, from HPO's own cross-references; the lowest where there are several."""
+    codes: dict[str, str] = {}
+    for term in ontology.terms.values():
+        found = sorted(x.partition(":")[2] for x in term.xrefs if x.startswith("SNOMEDCT_US:"))
+        if found:
+            codes[term.id] = found[0]
+    return codes
 
 
 def _patient_of(resource: Resource) -> str:
@@ -269,261 +342,11 @@ def _write_log(path: Path, counts: dict[str, int]) -> None:
     path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
 
 
-# -- charts to FHIR ----------------------------------------------------------------------------------------------------
-
-_LOINC = "http://loinc.org"
-_POSTS = {
-    "cardiology": "DR-CA",
-    "gastroenterology": "DR-GI",
-    "orthopaedics": "DR-OR",
-    "internal medicine": "DR-IM",
-    "primary care": "DR-PC",
-    "radiology": "DR-RAD",
-    "nurse": "NS-PC",
-}
-
-
-class ChartResources:
-    """The FHIR resources of one chart, with ids, staff and elements in the form clinosim's own have."""
-
-    def __init__(self, chart: Chart, staff: dict[str, list[tuple[str, str]]]) -> None:
-        self.chart = chart
-        self.staff = staff
-        self.patient = chart.course.sitter.patient_id
-        self.subject = {"reference": f"Patient/{self.patient}"}
-        self.encounters: dict[date, str] = {}
-
-    def all(self) -> Iterable[Resource]:
-        """Encounters, notes, labs, orders, prescriptions, and the coded diagnosis of a case."""
-        bodies = [self._note(note, n) for n, note in enumerate(self.chart.notes)]
-        bodies += [self._lab(lab, n) for n, lab in enumerate(self.chart.labs)]
-        bodies += [self._order(order, n) for n, order in enumerate(self.chart.orders)]
-        bodies += [self._medication(order, n) for n, order in enumerate(self.chart.medications)]
-        bodies += self._diagnosis()
-        for day, encounter in self.encounters.items():
-            bodies.append(self._encounter(day, encounter))
-        return bodies
-
-    def _id(self, prefix: str, *parts: str) -> str:
-        return made_id(prefix, self.patient, *parts)
-
-    def _in(self, at: datetime) -> Resource:
-        """Reference to the visit of the day, or of the last visit before."""
-        visits = sorted(self.chart.course.visits)
-        day = max((v for v in visits if v <= at.date()), default=at.date())
-        if any(note.at.date() == at.date() and note.kind not in ("imaging",) for note in self.chart.notes):
-            day = at.date()
-        self.encounters.setdefault(day, self._id("enc", "visit", str(day)))
-        return {"reference": f"Encounter/{self.encounters[day]}"}
-
-    def _doctor(self, clinic: str, key: str) -> Resource:
-        post = _POSTS.get(clinic, "DR-IM")
-        people = self.staff.get(post) or self.staff["DR-IM"]
-        pick = int(hashlib.sha256(f"{self.patient}|{clinic}|{key}".encode()).hexdigest(), 16)
-        identity, name = people[pick % len(people)]
-        return {"reference": f"Practitioner/{identity}", "display": name}
-
-    def _encounter(self, day: date, identity: str) -> Resource:
-        start = min(
-            (n.at for n in self.chart.notes if n.at.date() == day),
-            default=datetime(day.year, day.month, day.day, 9, tzinfo=UTC),
-        )
-        return {
-            "resourceType": "Encounter",
-            "id": identity,
-            "status": "finished",
-            "class": {
-                "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode",
-                "code": "AMB",
-                "display": "ambulatory",
-            },
-            "subject": self.subject,
-            "type": [
-                {
-                    "coding": [
-                        {"system": "http://snomed.info/sct", "code": "185349003", "display": "Encounter for check-up"}
-                    ]
-                }
-            ],
-            "period": {"start": instant(start), "end": instant(start + timedelta(minutes=25))},
-        }
-
-    def _note(self, note: Note, number: int) -> Resource:
-        text, _ = note.text_and_spans()
-        code, display = NOTE_KINDS[note.kind]
-        kind = {"coding": [{"system": _LOINC, "code": code, "display": display}], "text": display}
-        at = instant(note.at)
-        data = text.encode()
-        attachment = {
-            "contentType": "text/plain",
-            "language": "en",
-            "data": base64.b64encode(data).decode(),
-            "title": display,
-            "size": len(data),
-            "hash": base64.b64encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode(),
-        }
-        author = self._doctor("nurse" if note.author.startswith("nurse") else note.clinic, str(number % 3))
-        encounter = self._in(note.at)
-        if note.kind == "imaging":
-            return {
-                "resourceType": "DiagnosticReport",
-                "id": self._id("dr", "report", str(number)),
-                "status": "final",
-                "category": [
-                    {
-                        "coding": [
-                            {
-                                "system": "http://terminology.hl7.org/CodeSystem/v2-0074",
-                                "code": "RAD",
-                                "display": "Radiology",
-                            }
-                        ]
-                    }
-                ],
-                "code": kind,
-                "subject": self.subject,
-                "encounter": encounter,
-                "effectiveDateTime": at,
-                "issued": at,
-                "performer": [author],
-                "resultsInterpreter": [author],
-                "presentedForm": [attachment],
-            }
-        return {
-            "resourceType": "DocumentReference",
-            "id": self._id("doc", "note", str(number)),
-            "status": "current",
-            "docStatus": "final",
-            "type": kind,
-            "category": [
-                {
-                    "coding": [
-                        {
-                            "system": "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category",
-                            "code": "clinical-note",
-                            "display": "Clinical Note",
-                        }
-                    ]
-                }
-            ],
-            "subject": self.subject,
-            "date": at,
-            "author": [author],
-            "content": [{"attachment": attachment}],
-            "context": {"encounter": [encounter], "period": {"start": at, "end": at}},
-        }
-
-    def _lab(self, lab: LabResult, number: int) -> Resource:
-        units = {"unit": lab.unit, "system": "http://unitsofmeasure.org", "code": lab.unit}
-        flag = ("H", "High") if lab.value > lab.high else ("L", "Low") if lab.value < lab.low else ("N", "Normal")
-        return {
-            "resourceType": "Observation",
-            "id": self._id("obs", "lab", str(number)),
-            "status": "final",
-            "category": [
-                {
-                    "coding": [
-                        {
-                            "system": "http://terminology.hl7.org/CodeSystem/observation-category",
-                            "code": "laboratory",
-                            "display": "Laboratory",
-                        }
-                    ],
-                    "text": "Laboratory",
-                }
-            ],
-            "code": {"coding": [{"system": _LOINC, "code": lab.loinc, "display": lab.display}], "text": lab.display},
-            "subject": self.subject,
-            "encounter": self._in(lab.at),
-            "effectiveDateTime": instant(lab.at),
-            "issued": instant(lab.at),
-            "valueQuantity": {"value": lab.value, **units},
-            "referenceRange": [{"low": {"value": lab.low, **units}, "high": {"value": lab.high, **units}}],
-            "interpretation": [
-                {
-                    "coding": [
-                        {
-                            "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation",
-                            "code": flag[0],
-                            "display": flag[1],
-                        }
-                    ]
-                }
-            ],
-        }
-
-    def _order(self, order: Order, number: int) -> Resource:
-        return {
-            "resourceType": "ServiceRequest",
-            "id": self._id("sr", "order", str(number)),
-            "status": "completed",
-            "intent": "order",
-            "priority": "routine",
-            "code": {"text": order.text},
-            "subject": self.subject,
-            "encounter": self._in(order.at),
-            "authoredOn": instant(order.at),
-            "requester": self._doctor("internal medicine", str(number)),
-        }
-
-    def _medication(self, order: Order, number: int) -> Resource:
-        return {
-            "resourceType": "MedicationRequest",
-            "id": self._id("mr", "drug", str(number)),
-            "status": "completed",
-            "intent": "order",
-            "medicationCodeableConcept": {"text": order.text},
-            "subject": self.subject,
-            "encounter": self._in(order.at),
-            "authoredOn": instant(order.at),
-            "requester": self._doctor("internal medicine", str(number)),
-        }
-
-    def _diagnosis(self) -> list[Resource]:
-        course = self.chart.course
-        if course.profile is None or course.confirmed is None:
-            return []
-        at = next(n.at for n in self.chart.notes if n.stage == "confirmed")
-        base = "http://terminology.hl7.org/CodeSystem/condition-"
-        code: Resource = {"text": course.profile.name}
-        orpha = [i.partition(":")[2] for i in course.profile.ids if i.startswith("ORPHA:")]
-        if orpha:
-            code["coding"] = [{"system": "http://www.orpha.net", "code": orpha[0], "display": course.profile.name}]
-        return [
-            {
-                "resourceType": "Condition",
-                "id": self._id("cond", "diagnosis"),
-                "clinicalStatus": {"coding": [{"system": f"{base}clinical", "code": "active", "display": "Active"}]},
-                "verificationStatus": {
-                    "coding": [{"system": f"{base}ver-status", "code": "confirmed", "display": "Confirmed"}]
-                },
-                "category": [
-                    {
-                        "coding": [
-                            {"system": f"{base}category", "code": "problem-list-item", "display": "Problem List Item"}
-                        ]
-                    }
-                ],
-                "code": code,
-                "subject": self.subject,
-                "encounter": self._in(at),
-                "recordedDate": instant(at),
-            }
-        ]
-
-
-def instant(at: datetime) -> str:
-    """A FHIR instant in UTC."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def summary_line(summary: DemoSummary) -> str:
     """What was made, in one sentence."""
     made = asdict(summary)
     return (
-        "Made a demo hospital (made data, no real patients): {patients} patients, {rare} with a rare disease, {controls}"
-        " matched controls, {notes} notes written over {resources} resources in all, seed {seed}, at {folder}."
+        "Made a demo hospital (made data, no real patients): {patients} patients, {rare} with a rare disease,"
+        " {controls} matched controls, {notes} notes written over {resources} resources in all, seed {seed},"
+        " at {folder}."
     ).format(**made)
-
-
-__all__ = ["LAST_DAY", "DemoSummary", "make_demo_hospital", "summary_line"]

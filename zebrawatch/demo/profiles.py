@@ -142,12 +142,14 @@ _BY_SEX = {
 }
 # Wordings no clinic writes, or that mean the thought of a rare disease rather than a finding.
 _NOT_WRITTEN = re.compile(
-    r"abnormality of|abnormal .* morphology|morphology|\bgenetic|syndrom|disease|inherit|mutation|chromosom|metaboli|"
+    r"abnormality of|morphology|\bgenetic|syndrom|disease|retard|inherit|mutation|chromosom|metaboli|"
     r"\bdisorder\b|phenotyp|unusual|aplasia/hypoplasia|increased total|quality|biopsy|immunohisto|electron micro|"
     r"activity",
     re.I,
 )
-_PROPER = re.compile(r"[A-Z][a-z]+(?:'s)?\Z")
+_CAPITAL = re.compile(r"[A-Z][a-z]+(?:-[a-z]+)*(?:'s)?\Z")
+MOST_WORDINGS = 4
+"""Wordings kept of each sort, the shortest first: nobody writes the twentieth synonym."""
 
 
 class Wordings:
@@ -155,8 +157,11 @@ class Wordings:
 
     def __init__(self, ontology: Ontology, disease_names: Iterable[str]) -> None:
         self._ontology = ontology
-        self._forbidden = {_normal(name) for name in disease_names}
-        self._common = _words_in_lower_case(ontology)
+        self._forbidden = frozenset(_normal(name) for name in disease_names)
+        self._findings = frozenset(
+            _normal(text) for term in ontology.terms.values() for text in (term.name, *(s.text for s in term.synonyms))
+        )
+        self._proper = _proper_names(ontology)
         self._cache: dict[str, tuple[Wording, ...]] = {}
 
     def of(self, term_id: str) -> tuple[Wording, ...]:
@@ -177,6 +182,10 @@ class Wordings:
         if age < 14 and _BY_AGE["adult"].search(label):
             return False
         return not (sex in _BY_SEX and _BY_SEX[sex].search(label))
+
+    def silent(self, term_id: str, profile: Profile) -> bool:
+        """Whether no wording of the term gives the disease away."""
+        return not any(profile.giveaways.search(wording.text) for wording in self.of(term_id))
 
     def pick(self, term_id: str, random: Random, *, plain: float) -> str:
         """One wording; a lay one with probability `plain` where there is one."""
@@ -206,24 +215,32 @@ class Wordings:
     def _allowed(self, text: str) -> bool:
         if len(text) < 4 or len(text) > 48 or not _PLAIN_TEXT.match(text) or _NOT_WRITTEN.search(text):
             return False
-        words = _normal(text).split()
-        spans = (" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1))
-        return not any(span in self._forbidden for span in spans)
+        whole = _normal(text)
+        words = whole.split()
+        spans = {" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
+        # "Chronic diarrhea" may hold a name that is itself a finding ("Diarrhea 5"); as a whole it may not be one.
+        return whole not in self._forbidden and not any(s in self._forbidden and s not in self._findings for s in spans)
 
     def _as_written(self, text: str) -> str:
         first, space, rest = text.partition(" ")
-        if _PROPER.match(first) and first.lower() in self._common:
+        if _CAPITAL.match(first) and first.removesuffix("'s") not in self._proper:
             first = first.lower()
         return first + space + rest
 
 
-def _words_in_lower_case(ontology: Ontology) -> frozenset[str]:
-    """Words that HPO writes in lower case somewhere: a capital at the start of a label is then no proper name."""
-    words: set[str] = set()
+_INSIDE = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
+_LOWER = re.compile(r"(?<![A-Za-z])[a-z]{3,}")
+
+
+def _proper_names(ontology: Ontology) -> frozenset[str]:
+    """Words that HPO writes with a capital inside a sentence and never without one: names of people, mostly."""
+    inside: set[str] = set()
+    lower: set[str] = set()
     for term in ontology.terms.values():
         for text in (term.name, term.definition or "", *(s.text for s in term.synonyms)):
-            words.update(re.findall(r"(?<=[ (/-])[a-z][a-z']+", " " + text))
-    return frozenset(words)
+            inside.update(_INSIDE.findall(text))
+            lower.update(_LOWER.findall(text))
+    return frozenset(word for word in inside if word.lower() not in lower)
 
 
 def _normal(text: str) -> str:

@@ -1,21 +1,21 @@
-"""The writer: turns a course into notes, labs and orders, in the same way for cases and controls.
+"""What a chart is made of before it becomes FHIR: notes of sentences, labs, orders; and the writers' phrase book.
 
-Notes are sections of sentences from `phrases.toml`; a finding in a sentence is a `Mark`, so that what was planted, and
-where it stands in the text, is known without reading the text again.
+A finding in a sentence is a `Mark`, so that what was planted, and where it stands in the text, is known without reading
+the text again.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from importlib.resources import files
 from random import Random
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from zebrawatch.demo.course import Course, PlannedFinding
+from zebrawatch.demo.course import Course
 from zebrawatch.demo.profiles import Wordings, read_table
 from zebrawatch.knowledge.ontology import Ontology
 
@@ -40,6 +40,7 @@ class Span(NamedTuple):
 
 
 Sentence = tuple[str | Mark, ...]
+Section = tuple[str, tuple[Sentence, ...]]
 
 
 @dataclass(frozen=True)
@@ -50,40 +51,43 @@ class Note:
     kind: str
     """A key of NOTE_KINDS."""
     clinic: str
-    author: str
-    sections: tuple[tuple[str, tuple[Sentence, ...]], ...]
-    stage: str = "before"
-    """before / general / suspicion / confirmed / after: what the note may say of the disease."""
+    role: str
+    """doctor / nurse / therapist."""
+    sections: tuple[Section, ...]
+    study: str = ""
+    """Of a report: the investigation."""
+    between: str = " "
+    """What stands between sentences: a space, or a new line and a dash."""
 
     def text_and_spans(self) -> tuple[str, tuple[Span, ...]]:
         """The note as plain text, and where its findings stand."""
         parts: list[str] = []
         spans: list[Span] = []
         length = 0
-
-        def add(text: str) -> None:
-            nonlocal length
+        for piece in self._pieces():
+            text = piece.text if isinstance(piece, Mark) else piece
+            if isinstance(piece, Mark):
+                spans.append(Span(length, length + len(text), piece.hpo_id, piece.assertion, piece.experiencer))
             parts.append(text)
             length += len(text)
+        return "".join(parts), tuple(spans)
 
-        for title, sentences in self.sections:
+    def _pieces(self) -> Sequence[str | Mark]:
+        pieces: list[str | Mark] = []
+        for number, (title, sentences) in enumerate(self.sections):
+            if number:
+                pieces.append("\n\n")
             if title:
-                add(f"{title}:\n")
-            for number, sentence in enumerate(sentences):
-                if number:
-                    add(" ")
-                for piece in sentence:
-                    if isinstance(piece, Mark):
-                        spans.append(Span(length, length + len(piece.text), *piece[1:]))
-                        add(piece.text)
-                    else:
-                        add(piece)
-            add("\n\n")
-        return "".join(parts).rstrip() + "\n", tuple(spans)
+                pieces.append(f"{title}:\n")
+            for place, sentence in enumerate(sentences):
+                if place:
+                    pieces.append(self.between)
+                pieces += sentence
+        return pieces
 
 
 class LabResult(NamedTuple):
-    """A laboratory value."""
+    """A laboratory value and its reference range, both in `unit`."""
 
     at: datetime
     loinc: str
@@ -95,9 +99,25 @@ class LabResult(NamedTuple):
 
 
 class Order(NamedTuple):
-    """A referral or a test asked for."""
+    """Something asked for: a referral, a test, a drug."""
 
     at: datetime
+    text: str
+
+
+class CodedFinding(NamedTuple):
+    """A finding someone entered as a coded encounter diagnosis."""
+
+    at: datetime
+    hpo_id: str
+    display: str
+
+
+class Relative(NamedTuple):
+    """A relative's condition, entered as FamilyMemberHistory."""
+
+    at: datetime
+    relation: str
     text: str
 
 
@@ -110,6 +130,8 @@ class Chart:
     labs: list[LabResult] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     medications: list[Order] = field(default_factory=list)
+    coded: list[CodedFinding] = field(default_factory=list)
+    relatives: list[Relative] = field(default_factory=list)
 
 
 NOTE_KINDS: dict[str, tuple[str, str]] = {
@@ -118,114 +140,143 @@ NOTE_KINDS: dict[str, tuple[str, str]] = {
     "history": ("34117-2", "History and physical note"),
     "phone": ("34748-4", "Telephone encounter Note"),
     "nurse": ("34746-8", "Nurse Note"),
-    "emergency": ("34111-5", "Emergency department Note"),
-    "imaging": ("18748-4", "Diagnostic imaging study"),
+    "emergency": ("34878-9", "Emergency medicine Note"),
+    "therapy": ("11508-9", "Physical therapy Progress note"),
+    "report": ("18748-4", "Diagnostic imaging study"),
     "letter": ("51852-2", "Letter"),
 }
 
-# Clinic by the branch of HPO a finding lies under; the first that fits.
-CLINICS: tuple[tuple[str, str], ...] = (
-    ("HP:0000707", "neurology"),
-    ("HP:0003011", "neurology"),
-    ("HP:0001626", "cardiology"),
-    ("HP:0000077", "nephrology"),
-    ("HP:0000119", "urology"),
-    ("HP:0000478", "ophthalmology"),
-    ("HP:0000598", "ENT"),
-    ("HP:0002086", "respiratory"),
-    ("HP:0001871", "haematology"),
-    ("HP:0025031", "gastroenterology"),
-    ("HP:0000818", "endocrinology"),
-    ("HP:0001574", "dermatology"),
-    ("HP:0000924", "orthopaedics"),
-    ("HP:0002715", "rheumatology"),
+# Clinic that sees a finding, and investigation that shows it, by the branch of HPO it lies under; the first that fits.
+CLINICS: tuple[tuple[str, str, str], ...] = (
+    ("HP:0000364", "ENT", "Audiogram"),
+    ("HP:0012443", "neurology", "MRI brain"),
+    ("HP:0000707", "neurology", "MRI brain"),
+    ("HP:0003011", "neurology", "EMG"),
+    ("HP:0001627", "cardiology", "Echocardiogram"),
+    ("HP:0001626", "cardiology", "CT angiogram"),
+    ("HP:0000077", "nephrology", "US renal tract"),
+    ("HP:0000119", "urology", "US pelvis"),
+    ("HP:0000478", "ophthalmology", "Slit lamp and fundus photo"),
+    ("HP:0002086", "respiratory", "CT chest"),
+    ("HP:0001871", "haematology", "Blood film"),
+    ("HP:0025031", "gastroenterology", "US abdomen"),
+    ("HP:0000818", "endocrinology", "US neck"),
+    ("HP:0001574", "dermatology", "Skin photographs"),
+    ("HP:0000924", "orthopaedics", "X-ray"),
+    ("HP:0002715", "rheumatology", "US abdomen"),
 )
 
-SECTION_HEADS = {
-    "history": (("HPI", "History", "S", "Subjective", "Presenting complaint"), 1),
-    "past": (("PMH", "Past history", "Problems", "Background"), 1),
-    "exam": (("O/E", "Exam", "Objective", "Physical exam", "O"), 1),
-    "data": (("Labs", "Results", "Data", "Investigations"), 1),
-    "family": (("FHx", "Family history", "FH"), 1),
-    "social": (("SHx", "Social", "Social history"), 1),
-    "assessment": (("A/P", "Impression", "Assessment", "Imp"), 1),
-    "plan": (("Plan", "P", "Recommendations"), 1),
-}
+DENIED = (
+    "Fever", "Chest pain", "Dyspnea", "Weight loss", "Night sweats", "Seizure", "Syncope", "Constipation", "Vomiting",
+    "Hematuria", "Dysuria", "Joint swelling", "Skin rash", "Headache", "Visual loss", "Dysphagia", "Cough",
+    "Hemoptysis", "Palpitations", "Pedal edema", "Jaundice", "Melena", "Tremor", "Diplopia", "Vertigo", "Nausea",
+)  # fmt: skip
+DENIED_ON_EXAM = (
+    "Lymphadenopathy", "Hepatomegaly", "Splenomegaly", "Cyanosis", "Clubbing", "Nystagmus", "Muscle weakness",
+    "Pedal edema", "Jaundice", "Tremor", "Hypotonia", "Scoliosis", "Pallor", "Goiter", "Ascites", "Hyperreflexia",
+)  # fmt: skip
 
-RELATIVES = (
-    "mother",
-    "father",
-    "sister",
-    "brother",
-    "maternal uncle",
-    "paternal aunt",
-    "maternal grandfather",
-    "cousin",
+Manner = Literal["symptom", "sign", "lab", "study"]
+
+_LAB = re.compile(
+    r"(?:emia|penia|cytosis|philia|alkalosis|acidosis)\b|(?:protein|glucos|amino|phosphat|calci|globin)\w*uria|"
+    r"circulating|serum|plasma|urinary \w+ (?:level|conc)|blood (?:level|conc)|concentration|\blevel|antibod|enzyme",
+    re.I,
+)
+_STUDY = re.compile(
+    r"atrophy of|cerebral|cerebell(?:ar|um) (?:atrophy|hypo)|white matter|basal ganglia|ventric|aneurysm|dilat|"
+    r"stenosis|hypertroph|calcif|cyst|effusion|vertebra|epiphys|metaphys|ossif|osteo|fracture|regurgitation|prolapse|septal|lith|"
+    r"hydroneph|calcinosis|conduction velocity|EMG|EEG|electro|fibrosis|scleros|hypoplasia|agenesis|leuko(?:en|dys)|"
+    r"infarct|angioma|lipoma|tumou?r|neoplasm|carcinoma|adenoma|cardiomyopathy|bone density|bronchiectasis|emphysema|"
+    r"polyp|varices|infiltrat",
+    re.I,
+)
+_SIGN = re.compile(
+    r"reflex|clonus|nystagmus|hypotonia|rigidity|spastic|murmur|megaly|contracture|scoliosis|kyphosis|lordosis|pectus|stature|"
+    r"gait|sensory|dermat|macule|papule|telangi|nail|hair|ptosis|strabismus|cephaly|tongue|palate|edema|hypermobil|striae",
+    re.I,
+)
+_SIGN_ROOTS = (
+    "HP:0000152",
+    "HP:0001574",
+    "HP:0040064",
+    "HP:0012372",
+)  # head and neck, integument, limbs, eye morphology
+_SYMPTOM = re.compile(
+    r"pain|ache|algia|itus\b|fatigue|cramp|cough|vomit|nausea|constipat|diarrh|seizure|palpit|insomnia|anxiety", re.I
 )
 
-_SLOT = re.compile(r"\{(\w+)\}")
 
-
-class Writer:
-    """Writes one hospital's charts; the stream given to `chart` decides everything that varies."""
+class Book:
+    """What one hospital's writers share: phrases, wordings, lab table, and which clinic sees what."""
 
     def __init__(self, ontology: Ontology, wordings: Wordings) -> None:
-        self._ontology = ontology
-        self._wordings = wordings
+        self.ontology = ontology
+        self.wordings = wordings
         with files(__package__).joinpath("phrases.toml").open("rb") as file:
             self._phrases: dict[str, list[str]] = tomllib.load(file)
         ids = {term.name: term.id for term in ontology.terms.values()}
-        self._labs = {ids[row["finding"]]: row for row in read_table("labs.csv") if row["finding"] in ids}
-        self._denials = [ids[name] for name in DENIED if name in ids]
+        self.labs = {ids[row["finding"]]: row for row in read_table("labs.csv") if row["finding"] in ids}
+        self.denied = tuple(ids[name] for name in DENIED if name in ids)
+        self.denied_on_exam = tuple(ids[name] for name in DENIED_ON_EXAM if name in ids)
+        self.measured = {ids[name]: name for name in MEASURED if name in ids}
 
-    def chart(self, course: Course, random: Random) -> Chart:
-        """Notes, labs and orders of the course."""
-        return _Charting(self, course, random).run()
-
-    def phrase(self, key: str, random: Random) -> str:
-        """One sentence form of a kind."""
-        return random.choice(self._phrases[key])
+    def phrases(self, key: str, *, child: bool) -> list[str]:
+        """The sentence forms of a use, those for children where there are any."""
+        return self._phrases.get(f"{key}_child" if child else key) or self._phrases[key]
 
     def clinic_of(self, term_id: str) -> str:
         """The clinic that sees a finding."""
-        return next((clinic for root, clinic in CLINICS if self._ontology.under(term_id, root)), "internal medicine")
+        return next((clinic for root, clinic, _ in CLINICS if self.ontology.under(term_id, root)), "internal medicine")
+
+    def study_of(self, term_id: str) -> str:
+        """The investigation that would show a finding."""
+        return next((study for root, _, study in CLINICS if self.ontology.under(term_id, root)), "CT abdomen")
+
+    def manner_of(self, term_id: str) -> Manner:
+        """Whether a finding is complained of, seen, measured in a laboratory or shown by an investigation."""
+        label = self.ontology.terms[term_id].name
+        if _SYMPTOM.search(label):
+            return "symptom"
+        if term_id in self.labs or _LAB.search(label):
+            return "lab"
+        if any(self.ontology.under(term_id, root) for root in _SIGN_ROOTS) or _SIGN.search(label):
+            return "sign"
+        return "study" if _STUDY.search(label) else "symptom"
+
+    def deniable(self, terms: Sequence[str], true: frozenset[str]) -> list[str]:
+        """Those of `terms` that can be denied: the patient has neither them nor a kind of them."""
+        held = {above for term in true for above in self.ontology.ancestors(term)}
+        return [t for t in terms if t not in held and not (self.ontology.ancestors(t) & true)]
 
 
-DENIED = (
-    "Fever",
-    "Chest pain",
-    "Dyspnea",
-    "Weight loss",
-    "Night sweats",
-    "Seizure",
-    "Syncope",
-    "Diarrhea",
-    "Constipation",
-    "Vomiting",
-    "Hematuria",
-    "Dysuria",
-    "Joint swelling",
-    "Skin rash",
-    "Headache",
-    "Visual loss",
-    "Dysphagia",
-    "Cough",
-    "Hemoptysis",
-    "Palpitations",
-    "Pedal edema",
-    "Jaundice",
-    "Melena",
-    "Tremor",
-    "Diplopia",
-    "Lymphadenopathy",
-    "Hearing impairment",
-    "Hepatomegaly",
-    "Splenomegaly",
-    "Cyanosis",
-    "Clubbing",
-    "Nystagmus",
-    "Muscle weakness",
-)
+# Findings that are told as a measurement: how they are written.
+MEASURED = (
+    "Hypertension", "Tachycardia", "Bradycardia", "Short stature", "Tall stature", "Microcephaly", "Macrocephaly",
+    "Obesity", "Fever", "Hypotension", "Tachypnea", "Hypoxemia", "Failure to thrive", "Hypothermia",
+)  # fmt: skip
+
+
+def measurement(name: str, age: float, random: Random) -> str:
+    """A value that says the finding `name` (one of MEASURED) at an age in years; adult limits from 14 years on."""
+    adult = age >= 14
+    forms = {
+        "Hypertension": f"BP {random.randint(162, 192)}/{random.randint(98, 114)}",
+        "Tachycardia": f"HR {random.randint(112, 138) if adult else random.randint(172, 196)}",
+        "Bradycardia": f"HR {random.randint(38, 47)}",
+        "Short stature": f"height {random.choice(('<1st', '<0.4th', '<3rd'))} centile",
+        "Tall stature": f"height {random.choice(('>99th', '>99.6th'))} centile",
+        "Microcephaly": f"OFC {random.choice(('<0.4th', '<1st'))} centile",
+        "Macrocephaly": f"OFC {random.choice(('>99.6th', '>99th'))} centile",
+        "Obesity": f"BMI {random.uniform(33, 44):.1f}" if adult else "BMI >99th centile",
+        "Fever": f"T {random.uniform(38.3, 39.6):.1f}",
+        "Hypotension": f"BP {random.randint(74, 86)}/{random.randint(40, 50)}",
+        "Tachypnea": f"RR {random.randint(28, 36) if adult else random.randint(62, 74)}",
+        "Hypoxemia": f"SpO2 {random.randint(83, 89)}% RA",
+        "Failure to thrive": "weight <0.4th centile, down two lines",
+        "Hypothermia": f"T {random.uniform(33.8, 34.8):.1f}",
+    }
+    return forms[name]
 
 
 def cap(text: str) -> str:
@@ -233,330 +284,11 @@ def cap(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-class _Charting:
-    """The writing of one chart: keeps what has been said, so that notes refer back and copy forward."""
-
-    def __init__(self, writer: Writer, course: Course, random: Random) -> None:
-        self.writer = writer
-        self.course = course
-        self.random = random
-        self.result = Chart(course)
-        self.told: list[PlannedFinding] = []
-        self.copied: tuple[Sentence, ...] = ()
-        self.history: tuple[Sentence, ...] = ()
-        sitter = course.sitter
-        self.he, self.his = ("she", "her") if sitter.sex == "female" else ("he", "his")
-        self.him = "her" if sitter.sex == "female" else "him"
-        self.true = {f.hpo_id for f in course.findings}
-
-    # -- sentences -----------------------------------------------------------------------------------------------------
-
-    def mark(self, term: str, plain: float = 0.2, assertion: str = "present", experiencer: str = "patient") -> Mark:
-        return Mark(self.writer._wordings.pick(term, self.random, plain=plain), term, assertion, experiencer)
-
-    def say(self, key: str, **values: str | Mark) -> Sentence:
-        template = self.writer.phrase(key, self.random)
-        pieces: list[str | Mark] = []
-        position = 0
-        for slot in _SLOT.finditer(template):
-            pieces.append(template[position : slot.start()])
-            pieces.append(self._slot(slot.group(1), values))
-            position = slot.end()
-        pieces.append(template[position:])
-        return tuple(piece for piece in pieces if piece)
-
-    def _slot(self, name: str, values: dict[str, str | Mark]) -> str | Mark:
-        if name in values:
-            return values[name]
-        if name == "f_again":
-            return "this"
-        if name.endswith("_cap"):
-            base = self._slot(name.removesuffix("_cap"), values)
-            return base._replace(text=cap(base.text)) if isinstance(base, Mark) else cap(base)
-        fixed = {"he": self.he, "his": self.his, "him": self.him, "since": self.since(), "sex": self.sex_word()}
-        return fixed[name]
-
-    def since(self) -> str:
-        n = self.random.randint(2, 11)
-        return self.random.choice(
-            (
-                f"for {n} wks",
-                f"for {n} months",
-                f"x {n} days",
-                f"since {n} months",
-                "for about a year",
-                "on and off",
-                "since the summer",
-            )
-        )
-
-    def sex_word(self) -> str:
-        female = self.course.sitter.sex == "female"
-        return self.random.choice(("F", "female", "woman") if female else ("M", "male", "man"))
-
-    def age_word(self, day: date) -> str:
-        years = self.course.sitter.age(day)
-        if years < 2:
-            return f"{max(0, int(years * 12))} mo old"
-        return self.random.choice((f"{int(years)} yo", f"{int(years)}-year-old", f"{int(years)} y/o"))
-
-    def head(self, key: str) -> str:
-        return self.random.choice(SECTION_HEADS[key][0])
-
-    # -- the course ----------------------------------------------------------------------------------------------------
-
-    def run(self) -> Chart:
-        milestones = self._milestones()
-        days = sorted({*self.course.visits, *(day for day, _ in milestones)})
-        for day in days:
-            stage = self._stage(day)
-            self._visit(day, stage, [what for when, what in milestones if when == day])
-        return self.result
-
-    def _milestones(self) -> list[tuple[date, str]]:
-        course = self.course
-        if course.kind != "case":
-            return [(course.index, "control")]
-        found = [(course.index, "suspicion")]
-        if course.general is not None:
-            found.append((course.general, "general"))
-        if course.confirmed is not None:
-            found.append((course.confirmed, "confirmed"))
-        return found
-
-    def _stage(self, day: date) -> str:
-        course = self.course
-        if course.kind != "case":
-            return "before" if day < course.index else "control"
-        if course.confirmed is not None and day >= course.confirmed:
-            return "confirmed" if day == course.confirmed else "after"
-        if day >= course.index:
-            return "suspicion"
-        if course.general is not None and day >= course.general:
-            return "general"
-        return "before"
-
-    def _visit(self, day: date, stage: str, milestones: list[str]) -> None:
-        random = self.random
-        new = [f for f in self.course.findings if f.first <= day and f not in self.told]
-        self.told += new
-        focus = random.choice(new or self.told).hpo_id
-        clinic = (
-            self.writer.clinic_of(focus)
-            if random.random() < 0.55
-            else random.choice(("primary care", "internal medicine"))
-        )
-        at = datetime.combine(
-            day, time(random.choice((8, 9, 9, 10, 10, 11, 13, 14, 14, 15, 16)), random.randrange(0, 60, 5)), UTC
-        )
-        labs = self._labs(at, new)
-        main = random.choices(("progress", "consult", "history", "letter", "emergency"), (50, 25, 8, 10, 7))[0]
-        self._doctor_note(at, main, clinic, new, labs, stage, milestones)
-        if random.random() < 0.45:
-            self._nurse_note(at + timedelta(minutes=random.randrange(10, 200)))
-        if random.random() < 0.25:
-            self._report(at + timedelta(hours=random.randrange(3, 50)))
-        if random.random() < 0.3:
-            self.result.orders.append(Order(at, f"Referral to {clinic}"))
-        if random.random() < 0.3:
-            self.result.medications.append(Order(at, random.choice(MEDICATIONS)))
-
-    def _doctor_note(
-        self,
-        at: datetime,
-        kind: str,
-        clinic: str,
-        new: Sequence[PlannedFinding],
-        labs: list[Sentence],
-        stage: str,
-        milestones: list[str],
-    ) -> None:
-        random = self.random
-        sections: list[tuple[str, tuple[Sentence, ...]]] = []
-        sections.append((self.head("history"), tuple(self._history(at.date(), new))))
-        past = self._past()
-        if past:
-            sections.append((self.head("past"), past))
-        if random.random() < 0.5:
-            sections.append((self.head("family"), tuple(self._family())))
-        if random.random() < 0.35:
-            sections.append((self.head("social"), (self.say("social"),)))
-        sections.append((self.head("exam"), tuple(self._exam())))
-        if labs:
-            sections.append((self.head("data"), tuple(labs)))
-        sections.append((self.head("assessment"), tuple(self._assessment(clinic, stage, milestones, at))))
-        sections.append((self.head("plan"), tuple(self.say("plan") for _ in range(random.randint(1, 2)))))
-        self.result.notes.append(Note(at, kind, clinic, f"doctor/{clinic}", tuple(sections), stage))
-
-    def _history(self, day: date, new: Sequence[PlannedFinding]) -> Iterable[Sentence]:
-        random = self.random
-        yield self.say("opening", age=self.age_word(day))
-        waiting = list(new)
-        while waiting:
-            if len(waiting) >= 2 and random.random() < 0.3:
-                first, second = waiting.pop(), waiting.pop()
-                yield self.say("two", f=self.mark(first.hpo_id), g=self.mark(second.hpo_id))
-            else:
-                yield self.say("new", f=self.mark(waiting.pop().hpo_id))
-        known = [f for f in self.told if f not in new]
-        for finding in random.sample(known, min(len(known), random.randint(0, 2))):
-            yield self.say("ongoing", f=self.mark(finding.hpo_id))
-        if random.random() < 0.75:
-            yield self._denial()
-
-    def _denial(self) -> Sentence:
-        # Nothing is denied that the patient has, or has a kind of.
-        ontology = self.writer._ontology
-        related = {a for term in self.true for a in ontology.ancestors(term)}
-        free = [t for t in self.writer._denials if t not in related and not (ontology.ancestors(t) & self.true)]
-        f, g, h = self.random.sample(free, 3)
-        return self.say("denial", **{k: self.mark(t, 0.4, "negated") for k, t in (("f", f), ("g", g), ("h", h))})
-
-    def _past(self) -> tuple[Sentence, ...]:
-        """Past history: mostly the last one copied forward, now and then written anew."""
-        if self.history and self.random.random() < 0.65:
-            return self.history
-        known = self.told[:-1][:6]
-        self.history = tuple(self.say("ongoing", f=self.mark(f.hpo_id, 0.05)) for f in known)
-        return self.history
-
-    def _family(self) -> Iterable[Sentence]:
-        if self.random.random() < 0.3 and self.told:
-            term = self.random.choice(self.told).hpo_id
-            yield self.say("family", who=self.random.choice(RELATIVES), f=self.mark(term, 0.3, "present", "family"))
-        else:
-            yield self.say("family_plain")
-
-    def _exam(self) -> Iterable[Sentence]:
-        random = self.random
-        pulse, systolic, diastolic = random.randint(58, 96), random.randint(104, 148), random.randint(60, 92)
-        yield (
-            random.choice(
-                (
-                    f"BP {systolic}/{diastolic}, HR {pulse}.",
-                    f"Obs: HR {pulse}, BP {systolic}/{diastolic}, T {36 + random.random() * 1.2:.1f}.",
-                )
-            ),
-        )
-        if self.told and random.random() < 0.5:
-            yield self.say("exam_present", f=self.mark(random.choice(self.told).hpo_id, 0.0))
-        for sentence in random.sample(self.writer._phrases["exam_normal"], random.randint(1, 3)):
-            yield (sentence,)
-
-    def _assessment(self, clinic: str, stage: str, milestones: list[str], at: datetime) -> Iterable[Sentence]:
-        random = self.random
-        if self.told and self.course.causes and random.random() < 0.4:
-            cause, statement = random.choice(self.course.causes)
-            yield self.say(
-                "cause_given", f=self.mark(random.choice(self.told).hpo_id, 0.05), cause=cause, statement=statement
-            )
-        else:
-            yield self.say("assessment")
-        if random.random() < 0.2:
-            ontology = self.writer._ontology
-            free = [t for t in self.writer._denials if not (ontology.ancestors(t) & self.true)]
-            yield self.say("queried", f=self.mark(random.choice(free), 0.1, "uncertain"))
-        if random.random() < 0.35:
-            yield self.say("refer", clinic=clinic)
-        for milestone in milestones:
-            yield from self._milestone(milestone, at)
-        if stage == "after" and self.course.profile is not None and random.random() < 0.7:
-            yield self.say("after", name=self._disease_name())
-
-    def _milestone(self, what: str, at: datetime) -> Iterable[Sentence]:
-        profile = self.course.profile
-        if what == "general":
-            yield self.say("general")
-            self.result.orders.append(
-                Order(at, self.random.choice(("Referral to clinical genetics", "Gene panel", "Chromosomal microarray")))
-            )
-        elif what == "control":
-            yield self.say("control_end")
-        elif profile is not None:
-            pair = [self.mark(f.hpo_id, 0.0) for f in self.random.sample(self.told, min(2, len(self.told)))]
-            yield self.say(what, name=self._disease_name(), f=pair[0], g=pair[-1])
-
-    def _disease_name(self) -> str:
-        profile = self.course.profile
-        assert profile is not None
-        names = [n for n in profile.names if len(n) > 4 and "," not in n]
-        return profile.name if self.random.random() < 0.6 or not names else self.random.choice(names)
-
-    def _nurse_note(self, at: datetime) -> None:
-        random = self.random
-        if self.told and random.random() < 0.5:
-            sentence = self.say("nurse", f=self.mark(random.choice(self.told).hpo_id, 0.8))
-        else:
-            sentence = self.say(random.choice(("nurse_plain", "admin")))
-        self.result.notes.append(
-            Note(
-                at,
-                random.choice(("nurse", "phone")),
-                "primary care",
-                "nurse/primary care",
-                (("", (sentence,)),),
-                "nurse",
-            )
-        )
-
-    def _report(self, at: datetime) -> None:
-        random = self.random
-        seen = [f for f in self.told if self.writer.clinic_of(f.hpo_id) not in ("internal medicine", "dermatology")]
-        findings: list[Sentence] = [self.say("report_normal")]
-        if seen and random.random() < 0.6:
-            findings.insert(0, self.say("report_present", f=self.mark(random.choice(seen).hpo_id, 0.0)))
-        note = Note(
-            at,
-            "imaging",
-            "radiology",
-            "doctor/radiology",
-            (("Findings", tuple(findings)), ("Impression", (self.say("report_normal"),))),
-            "report",
-        )
-        self.result.notes.append(note)
-
-    def _labs(self, at: datetime, new: Sequence[PlannedFinding]) -> list[Sentence]:
-        """Values for findings that are lab values, some repeated, normal ones beside, and sentences that quote them."""
-        random, rows = self.random, self.writer._labs
-        if not new and random.random() < 0.5:
-            return []
-        abnormal = [f.hpo_id for f in new if f.hpo_id in rows]
-        abnormal += [f.hpo_id for f in self.told if f.hpo_id in rows and f not in new and random.random() < 0.3]
-        taken = {rows[t]["loinc"] for t in abnormal}
-        normal = [r for r in rows.values() if r["loinc"] not in taken]
-        sentences: list[Sentence] = []
-        for term in abnormal:
-            row = rows[term]
-            value = round(random.uniform(float(row["from_value"]), float(row["to_value"])), int(row["digits"]))
-            self._lab(at, row, value)
-            flag = "H" if value > float(row["high"]) else "L"
-            sentences.append((Mark(f"{row['short']} {value:g} ({flag})", term), "."))
-        for row in random.sample(normal, random.randint(1, 3)):
-            if any(r["loinc"] == row["loinc"] for r in [rows[t] for t in abnormal]):
-                continue
-            low, high = float(row["low"]), float(row["high"])
-            value = round(low + (high - low) * random.uniform(0.15, 0.85), int(row["digits"]))
-            self._lab(at, row, value)
-            sentences.append((f"{row['short']} {value:g}.",))
-        random.shuffle(sentences)
-        return sentences
-
-    def _lab(self, at: datetime, row: dict[str, str], value: float) -> None:
-        filed = at + timedelta(hours=2)
-        self.result.labs.append(
-            LabResult(filed, row["loinc"], row["display"], row["unit"], value, float(row["low"]), float(row["high"]))
-        )
-
-
-MEDICATIONS = (
-    "Acetaminophen 500 MG Oral Tablet",
-    "Ibuprofen 400 MG Oral Tablet",
-    "Omeprazole 20 MG Oral Capsule",
-    "Cetirizine 10 MG Oral Tablet",
-    "Amoxicillin 500 MG Oral Capsule",
-    "Cholecalciferol 1000 UNT Oral Tablet",
-    "Ferrous sulfate 325 MG Oral Tablet",
-    "Gabapentin 300 MG Oral Capsule",
-    "Sertraline 50 MG Oral Tablet",
-    "Polyethylene glycol 3350 Oral Powder",
-)
+def joined(marks: Sequence[Mark], word: str = "and") -> Sentence:
+    """Marks as a list in a sentence: `a, b and c`."""
+    pieces: list[str | Mark] = []
+    for place, mark in enumerate(marks):
+        if place:
+            pieces.append(f" {word} " if place == len(marks) - 1 else ", ")
+        pieces.append(mark)
+    return tuple(pieces)
