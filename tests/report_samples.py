@@ -295,7 +295,7 @@ def finding_of(told: Told, day: date, number: int, mentions: int = 1) -> Finding
     sentence, start, end = marked(told.sentence)
     return Finding(
         told.hpo_id, told.label, told.assertion, told.origin, day + timedelta(days=number % 2),
-        Source(f"DocumentReference/n{number}", told.kind, day, "physician" if number % 3 else None),
+        Source(f"DocumentReference/n{number}", told.kind, day, "physician" if number % 3 and told.origin == "text" else None),
         sentence, start, end, mentions,
     )  # fmt: skip
 
@@ -346,7 +346,16 @@ def alerted_patient(number: int, seed: int = 7) -> AlertedPatient:
     suspected = raised + timedelta(days=draw.randrange(90, 900)) if number % 3 != 1 else None
     if suspected and suspected > last:
         suspected = None
-    episodes = [Episode(raised, suspected, "suspected" if suspected else None, raised, backlog=number % 11 == 5)]
+    episodes = [
+        Episode(
+            raised,
+            suspected,
+            "suspected" if suspected else None,
+            raised,
+            backlog=number % 11 == 5,
+            shown_changes=(raised + timedelta(days=61),) if number % 5 == 1 else (),
+        )
+    ]
     if number % 7 == 3:
         early = entry + timedelta(days=40)
         episodes.insert(0, Episode(early, early + timedelta(days=120), "below threshold", early))

@@ -41,6 +41,7 @@ from zebrawatch.reports.drawing import Scale
 from zebrawatch.reports.pages import (
     TEMPLATES,
     cut_quote,
+    drawable_cases,
     patient_report,
     shown_burden,
     shown_flow,
@@ -220,16 +221,16 @@ def test_evidence_is_weighed_for_and_against() -> None:
     assert weigh(RankedDisease(1, "OMIM:1", "x", 0.8, 0.5, parts)).words == "For: +1.70; against: −0.90."
 
 
-def test_expected_findings_are_denied_or_never_looked_for() -> None:
-    denied = finding("Kayser-Fleischer ring", assertion="negated", sentence="No KF rings.", start=3, end=11)
+def test_expected_findings_are_absent_or_never_looked_for() -> None:
+    absent = finding("Kayser-Fleischer ring", assertion="negated", sentence="No KF rings.", start=3, end=11)
     expected = (
-        ExpectedFinding("HP:0200032", "Kayser-Fleischer ring", 0.7, denied),
+        ExpectedFinding("HP:0200032", "Kayser-Fleischer ring", 0.7, absent),
         ExpectedFinding("HP:1", "Cirrhosis"),
     )
     disease = RankedDisease(1, "OMIM:277900", "Wilson disease", 2.0, 0.6, (), expected)
     page = page_of(patient_report(only(dataclasses.replace(alerted_patient(2), diseases=(disease,)))))
     rows = [text_of(row) for row in page.xpath("//table[contains(caption, 'Expected in')]/tbody/tr")]
-    assert rows[0].startswith("Kayser-Fleischer ring70%denied: No KF rings. Primary care visit")
+    assert rows[0].startswith("Kayser-Fleischer ring70%said to be absent: No KF rings. Primary care visit")
     assert rows[1] == "Cirrhosisunknownnever looked for"
 
 
@@ -402,6 +403,14 @@ def test_a_hidden_step_hides_its_parts(steps: list[tuple[int, int]]) -> None:
             assert all(part is None for _, part in shown[index + 1 : inner])
 
 
+def test_the_flow_never_contradicts_the_leading_figures() -> None:
+    """57 incident of which 48 at risk would tell 9; the leading figures need the 48."""
+    text = text_of(page_of(summary_report(summary_report_sample("real"))).find(".//main"))
+    assert "27 of 48 pairs at risk" in text
+    assert not re.search(r"\b57\b", text)
+    assert "How all pairs divide is hidden" in text
+
+
 def test_flow_of_made_data_is_whole() -> None:
     sample = summary_report_sample()
     assert [value for _, value in shown_flow(sample.flow, 1)] == [step.pairs for step in sample.flow]
@@ -456,6 +465,23 @@ def test_few_real_cases_are_told_in_a_sentence_and_hidden() -> None:
     for key in ("56.2%", "412 days", "268", "21.3%", "8.1%"):
         assert key not in text
     assert "of 9 pairs" not in text
+
+
+def test_few_real_leads_are_not_drawn() -> None:
+    cases = tuple(CaseLine(n, -900, -300 if n < 5 else None) for n in range(40))
+    outcome = {**outcome_sample(40), "prioritised_share": 5 / 40}
+    report = dataclasses.replace(summary_report_sample("real"), cases=cases, outcome=outcome)
+    page = page_of(summary_report(report))
+    assert "Too few cases with or without a lead" in page.text_content()
+    assert not page.xpath("//svg[contains(@aria-labelledby, 'lead')]")
+
+
+def test_marks_of_few_real_cases_are_left_out() -> None:
+    cases = [CaseLine(n, -900, -300 if n < 20 else None, -300 if n < 24 else None, 50 if n < 36 else None)
+             for n in range(40)]  # fmt: skip
+    drawn = drawable_cases(cases, SMALLEST_CELL)
+    assert {case.confirmed for case in drawn} == {None} and {case.first for case in drawn} == {None}
+    assert drawable_cases(cases, 1) == cases
 
 
 def test_few_made_cases_are_drawn() -> None:

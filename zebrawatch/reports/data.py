@@ -110,8 +110,9 @@ class CommonExplanation:
 
 @dataclass(frozen=True)
 class Episode:
-    """An alert's episode, from raise to withdrawal (None while it stands). `met` is the night the condition was first
-    met.
+    """An alert's episode, from raise to withdrawal (None while it stands).
+
+    `met` is the night the condition was first met; `shown_changes` the nights on which the diseases shown changed.
     """
 
     raised: date

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -18,6 +18,7 @@ from zebrawatch.reports.data import (
     AlertedPatient,
     BurdenClass,
     BurdenPoint,
+    CaseLine,
     Contribution,
     Episode,
     Finding,
@@ -30,11 +31,12 @@ from zebrawatch.reports.data import (
 from zebrawatch.reports.risk import MEANING, risk_word
 from zebrawatch.reports.statement import statement
 from zebrawatch.reports.suppression import floor_of, share_may_show, shown_apart, shown_count, shown_parts
-from zebrawatch.reports.timeline import lower_first, mark_name, timeline
+from zebrawatch.reports.timeline import mark_name, timeline
 
 TEMPLATES = Path(__file__).with_name("templates")
 QUOTE_CONTEXT = 240
 """Characters of a sentence shown on either side of a quote."""
+FEWEST_POINTS = 4
 MONTH = 30
 """Days to which lead-time lines of real people are rounded."""
 
@@ -61,6 +63,7 @@ def summary_report(report: SummaryReport) -> str:
     """The summary as one self-contained HTML page. Counts of patients under 11 are hidden unless the data are made."""
     floor = floor_of(report.provenance.data_kind)
     picture, note = _lead_picture(report, floor)
+    flow = shown_flow(report.flow, floor)
     curve = shown_points(report.cumulative, report.patients, floor)
     page = _environment().get_template("summary.html").render(
         report=report,
@@ -72,7 +75,8 @@ def summary_report(report: SummaryReport) -> str:
         headlines=figures.headlines(report.outcome, report.patients, floor),
         lead_picture=picture,
         lead_note=note,
-        flow=shown_flow(report.flow, floor),
+        flow=flow,
+        flow_conflict=_flow_conflict(flow, report.outcome),
         against=figures.against_nulls(report.outcome, floor),
         no_nulls=_no_nulls(report, floor),
         burden_picture=pictures.burden_curve(curve) if curve else None,
@@ -113,7 +117,6 @@ def _environment() -> Environment:
         diverging_bar=pictures.diverging_bar,
         interval_mark=pictures.interval_mark,
         legend=_legend,
-        lower_first=lower_first,
         risk=_risk,
         score_bar=pictures.score_bar,
         signed=signed,
@@ -216,6 +219,7 @@ class PatientView:
     quoted: frozenset[Finding]
     first: RankedDisease | None
     new: tuple[Finding, ...]
+    changed: bool
     new_words: str
     events: tuple[EventRow, ...]
     most_for: float
@@ -235,6 +239,7 @@ def _view(patient: AlertedPatient, length: int) -> PatientView:
         frozenset(part.finding for part in first.contributions if part.finding) if first else frozenset(),
         first,
         new,
+        any(each.shown_changes for each in patient.episodes),
         _new_in_words(new, first, episode),
         _events(patient),
         max([*weights, 0.0]),
@@ -351,10 +356,24 @@ def _lead_picture(report: SummaryReport, floor: int) -> tuple[Markup | None, str
         return None, "No case was at risk in these nights, so there is no lead time to draw."
     if shown_count(len(report.cases), floor) is None:
         return None, f"Fewer than {floor} cases were at risk: lines of single cases are not drawn."
+    hits = sum(1 for case in report.cases if case.sustained is not None)
+    if not share_may_show(hits, len(report.cases), floor):
+        return None, f"Too few cases with or without a lead (fewer than {floor}): lines of single cases are not drawn."
     grain = 1 if floor <= 1 else MONTH
     rounding = "" if grain == 1 else f" Days are rounded to {grain}."
     order = "Sorted by lead; case numbers stand in no other table."
-    return pictures.lead_lines(report.cases, grain=grain), order + rounding
+    return pictures.lead_lines(drawable_cases(report.cases, floor), grain=grain), order + rounding
+
+
+def drawable_cases(cases: Sequence[CaseLine], floor: int) -> list[CaseLine]:
+    """The cases without marks by which fewer than `floor` of them could be told from the others."""
+    confirmed = sum(1 for case in cases if case.confirmed is not None)
+    only_first = sum(1 for case in cases if case.first is not None and case.sustained is None)
+    if not share_may_show(confirmed, len(cases), floor):
+        cases = [replace(case, confirmed=None) for case in cases]
+    if not share_may_show(only_first, len(cases), floor):
+        cases = [replace(case, first=None) for case in cases]
+    return list(cases)
 
 
 def _no_nulls(report: SummaryReport, floor: int) -> str:
@@ -392,6 +411,12 @@ def shown_flow(flow: Sequence[FlowStep], floor: int) -> list[tuple[FlowStep, int
     shown: list[int | None] = [None] * len(flow)
     _show_level(flow, range(len(flow)), shown, floor)
     return list(zip(flow, shown, strict=True))
+
+
+def _flow_conflict(flow: Sequence[tuple[FlowStep, int | None]], outcome: Mapping[str, Any]) -> bool:
+    """Whether the flow hides the pairs at risk, which the leading figures show: then no part of it may stand."""
+    at_risk = figures.number_of(outcome, "at_risk")
+    return any(value is None and step.pairs == at_risk for step, value in flow)
 
 
 def _show_level(flow: Sequence[FlowStep], span: range, shown: list[int | None], floor: int) -> None:
@@ -434,11 +459,11 @@ def shown_burden(classes: Sequence[BurdenClass], floor: int) -> list[ShownBurden
 def shown_points(points: Sequence[BurdenPoint], patients: int, floor: int) -> list[BurdenPoint]:
     """The curve's points, thinned so that no step between two shown ones counts 1 to floor - 1 patients.
 
-    Empty where fewer than two points remain with anything to see.
+    Empty where too few points remain to make a curve.
     """
     kept: list[BurdenPoint] = []
     for point in sorted(points, key=lambda p: p.months):
         before = kept[-1].per_1000 if kept else 0.0
         if shown_count(round((point.per_1000 - before) * patients / 1000), floor) is not None:
             kept.append(point)
-    return kept if len(kept) > 1 else []
+    return kept if len(kept) >= min(FEWEST_POINTS, len(points)) and len(kept) > 1 else []

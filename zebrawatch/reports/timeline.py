@@ -58,11 +58,6 @@ def mark_name(kind: str) -> str:
     return {"general": "General suspicion", "specific": "Specific suspicion", "confirmed": "Confirmed"}.get(kind, kind)
 
 
-def lower_first(text: str) -> str:
-    """A label inside a sentence: its first letter small, unless it begins an abbreviation."""
-    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
-
-
 def _span(patient: AlertedPatient) -> tuple[date, date]:
     days = [patient.entry_night, patient.last_night]
     days += [finding.known_night for finding in patient.findings]
@@ -173,9 +168,9 @@ def _when(finding: Finding, raised: date) -> str:
 
 def _finding_row(finding: Finding, scale: Scale, y: float, when: str) -> Markup:
     x = scale.at(finding.known_night.toordinal())
-    denied = finding.assertion == "negated"
-    label = f"no {lower_first(finding.label)}" if denied else finding.label
-    state = f"{when} denied" if denied else when
+    absent = finding.assertion == "negated"
+    label = f"{finding.label}, absent" if absent else finding.label
+    state = f"{when} absent" if absent else when
     title = f"{finding.known_night} {label} ({finding.source.kind})"
     return (
         line(x, y - 4, scale.right, y - 4, "stays")
@@ -201,6 +196,8 @@ def _alert_rows(patient: AlertedPatient, scale: Scale, top: float) -> tuple[list
         end = scale.at((episode.withdrawn or patient.last_night).toordinal())
         ends = f"to {episode.withdrawn}, {episode.reason or 'withdrawn'}" if episode.withdrawn else "stands"
         parts.append(box(start, end, top, 7, "episode", f"Alert {episode.raised} {ends}"))
+        changes = [scale.at(night.toordinal()) for night in episode.shown_changes]
+        parts += [line(x, top, x, top + 7, "upright alert") for x in changes]
     raised = patient.episodes[-1].raised
     x = scale.at(raised.toordinal())
     parts.append(line(x, top - 12, x, top + 7, "upright alert"))
