@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.export_record import ExportRecord, find_export_record
+from connectors.fetch_order import Order
 from connectors.folder import check_files, describe_file, disk_faults
 from connectors.manifest import (
     Manifest,
@@ -33,10 +34,11 @@ from connectors.manifest import (
     read_manifest,
 )
 from connectors.smart_auth import Credentials, check_address, read_signing_key
-from connectors.smart_fetch_process import Order
 from zebrawatch.errors import SourceError
 
 MODES = ("auto", "bulk", "crawl")
+# Named here so that tests can start fetches faster.
+start_process = subprocess.Popen
 SINCE_MODES = ("auto", "updated", "created")
 OPEN = Credentials()
 
@@ -157,6 +159,8 @@ class _Fetched:
     kind: str
     issues: dict[str, int]
     attachments: dict[str, int]
+    transaction_time: str | None
+    not_offered: list[str]
 
 
 def _fetch(order: Order, settings: FhirServer, progress: Callable[[str], None]) -> _Fetched:
@@ -177,7 +181,7 @@ def _fetch(order: Order, settings: FhirServer, progress: Callable[[str], None]) 
 def _events(order: Order) -> Iterator[dict[str, Any]]:
     command = [sys.executable, "-m", "connectors.smart_fetch_process"]
     room = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    process = subprocess.Popen(
+    process = start_process(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=room
     )
     assert process.stdin is not None
@@ -208,6 +212,7 @@ _SENTENCES = {
     "run again.",
     "attachments": "{source} did not hand out all documents that notes point at; nothing was published, run again to "
     "resume.",
+    "no types": "{source} offers none of the resource types asked for.",
     "no patients": "{source} lists no patients to crawl; name a group or patients.",
     "disk full": "The disk is full; nothing was published, free some space and run again to resume.",
     "disk": "The working folder of the fetch cannot be written; check its permissions.",
@@ -241,6 +246,8 @@ def _judged(fetched: _Fetched, settings: FhirServer) -> _Fetched:
 
 def _gather(settings: FhirServer, fetched: _Fetched, partial: Path, *, first: bool) -> Manifest:
     record = find_export_record(fetched.folder)
+    stated = record.transaction_time if record else None
+    time = datetime.fromisoformat(fetched.transaction_time) if fetched.transaction_time else stated
     files = tuple(_take(path, fetched.folder, partial) for path in _ndjson(fetched.folder))
     if record is not None:
         _check_sums(settings.source, files, record)
@@ -249,7 +256,7 @@ def _gather(settings: FhirServer, fetched: _Fetched, partial: Path, *, first: bo
         source=settings.source,
         kind=fetched.kind,
         data_kind=settings.data_kind,
-        transaction_time=record.transaction_time if record else None,
+        transaction_time=time,
         files=files,
         fingerprint=fingerprint_of(files),
         notices=tuple(_notices(fetched)),
@@ -293,6 +300,8 @@ def _check_sums(source: str, files: tuple[PulledFile, ...], record: ExportRecord
 
 
 def _notices(fetched: _Fetched) -> Iterator[str]:
+    if fetched.not_offered:
+        yield f"the server does not offer {', '.join(fetched.not_offered)}"
     errors, notices = fetched.issues.get("error", 0), fetched.issues.get("notice", 0)
     if errors:
         yield f"{errors} error(s) reported by the server and allowed"

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cumulus_fhir_support.resource_info import ALL_RESOURCES
-
 from connectors.export_record import LOG_NAMES, ExpectedFile, ExportRecord, find_export_record
 from connectors.manifest import (
     DATA_KINDS,
@@ -25,6 +23,7 @@ from connectors.manifest import (
     publish,
     read_manifest,
 )
+from connectors.resource_types import RESOURCE_TYPES
 from zebrawatch.errors import SourceError
 
 ENDINGS = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
@@ -304,14 +303,14 @@ def resource_type_of(name: str, head: bytes, *, deleted: bool = False) -> str:
         return "Bundle"
     parts = name.rsplit("/", 1)[-1].replace("-", ".").replace("_", ".").split(".")
     for part in parts:
-        if part in ALL_RESOURCES:
+        if part in RESOURCE_TYPES:
             return part
     for line in head.split(b"\n"):
         try:
             content = json.loads(line)
         except ValueError:
             continue
-        if isinstance(content, dict) and content.get("resourceType") in ALL_RESOURCES:
+        if isinstance(content, dict) and content.get("resourceType") in RESOURCE_TYPES:
             return str(content["resourceType"])
     return UNKNOWN_TYPE
 

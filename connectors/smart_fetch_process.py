@@ -20,6 +20,7 @@ What is added to smart-fetch 1.0.3, and why:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import gzip
 import json
@@ -29,7 +30,9 @@ import shutil
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -42,49 +45,20 @@ from smart_fetch.cli import export as smart_export
 from smart_fetch.cli_utils import limit_to_server_resources
 from smart_fetch.tasks.meds import MEDICATION_TASKS
 
-from connectors.attachments import AttachmentCounts, fetch_attachments
+from connectors.attachments import fetch_attachments
+from connectors.fetch_order import Order
 from connectors.folder import DISK_FULL, LineCounter
 from connectors.smart_auth import origin_of
 
 FINISHED_NAME = ".finished.json"
+BEGUN_NAME = ".begun"
+# Servers behind one address need not agree on the time, and HTTP dates are whole seconds.
+CLOCK_MARGIN = timedelta(minutes=1)
 GONE = (404, 410)
 # A body that breaks off is asked for this often before the night stops.
 BODY_ATTEMPTS = 3
 # Sign-in asks for the exported types and for what is fetched beside them.
 _BESIDE = (resources.BINARY, resources.MEDICATION)
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to fetch, and how. Times: minutes between attempts, seconds between polls and of silence on a connection."""
-
-    url: str
-    folder: str
-    nickname: str
-    types: tuple[str, ...]
-    mode: str = "auto"
-    since: str | None = None
-    since_mode: str = "auto"
-    group: str = ""
-    patients: tuple[str, ...] = ()
-    client_id: str = ""
-    jwks: dict[str, Any] | None = field(default=None, repr=False)
-    bearer_token: str = field(default="", repr=False)
-    token_url: str = ""
-    retry_minutes: tuple[float, ...] = (1, 2, 4, 8)
-    longest_poll_seconds: int = 60
-    timeout_seconds: float = 300
-
-    def to_json(self) -> str:
-        """One line of JSON; holds the secrets."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Order:
-        """Read what `to_json` wrote."""
-        fields: dict[str, Any] = json.loads(text)
-        fields |= {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
-        return cls(**fields)
 
 
 class StoppedError(Exception):
@@ -303,12 +277,15 @@ async def _fetch_once(order: Order, workdir: Path) -> None:
     try:
         async with client:
             types = limit_to_server_resources(client, list(order.types))
+            if not types:
+                raise StoppedError("no types")
             filters = NightFilters(
                 types, client=client, since=order.since, since_mode=filtering.SinceMode(order.since_mode)
             )
             crawl = order.mode == "crawl" or (order.mode == "auto" and _better_crawled(client))
             filters.crawling = crawl
             metadata = _begin(workdir, filters)
+            begun = await _begun(client, workdir)
             await (_crawl if crawl else _bulk)(order, client, filters, workdir)
             await smart_export.run_hydration_tasks(client, str(workdir), filters.resources(), MEDICATION_TASKS, True)
             for kind in filters.resources() - filters.since_resources():
@@ -321,7 +298,16 @@ async def _fetch_once(order: Order, workdir: Path) -> None:
         raise StoppedError("sign-in") from None
     except cfs.NetworkError as error:
         raise StoppedError("request", error) from None
-    _finish("crawl" if crawl else "bulk", workdir, attachments)
+    covered = _covered(workdir, begun) if crawl and filters.since_mode != filtering.SinceMode.CREATED else None
+    say(
+        "done",
+        kind="crawl" if crawl else "bulk",
+        folder=str(workdir),
+        issues=_issues(workdir),
+        attachments=asdict(attachments),
+        transaction_time=covered,
+        not_offered=sorted(set(order.types) - set(types)),
+    )
 
 
 def _better_crawled(client: cfs.FhirClient) -> bool:
@@ -391,13 +377,37 @@ async def _patients(order: Order, client: cfs.FhirClient) -> Any:
         address = next((link["url"] for link in bundle.get("link", []) if link.get("relation") == "next"), None)
 
 
-def _finish(kind: str, workdir: Path, attachments: AttachmentCounts) -> None:
-    issues: dict[str, int] = {}
+async def _begun(client: cfs.FhirClient, workdir: Path) -> datetime:
+    """When this fetch first began, by the server's clock where it tells it; kept over a restart."""
+    path = workdir / BEGUN_NAME
+    if not path.exists():
+        now = datetime.now(UTC)
+        response = await client.request("GET", "metadata")
+        with contextlib.suppress(ValueError, TypeError):
+            now = min(now, parsedate_to_datetime(response.headers.get("Date")).astimezone(UTC))
+        workdir.mkdir(parents=True, exist_ok=True)
+        path.write_text((now - CLOCK_MARGIN).isoformat())
+    return datetime.fromisoformat(path.read_text())
+
+
+def _covered(workdir: Path, begun: datetime) -> str:
+    """Up to when a crawl has everything: its beginning, or the newest change seen where the server lags behind.
+
+    A crawl has no transaction time. smart-fetch takes the oldest of the newest changes of each type, which for a type
+    that rarely changes means fetching years again.
+    """
+    done = json.loads((workdir / ".metadata").read_text()).get("done", {})
+    newest = max((datetime.fromisoformat(done[kind]) for kind in done), default=begun)
+    return min(begun, newest.astimezone(UTC)).isoformat()
+
+
+def _issues(workdir: Path) -> dict[str, int]:
+    """How many errors and lesser messages the server's error files, or failed searches, hold."""
+    found = {"error": 0, "notice": 0}
     for outcome in cfs.read_multiline_json_from_dir(str(workdir / "error"), resources.OPERATION_OUTCOME):
         for issue in outcome.get("issue", []):
-            severity = "error" if issue.get("severity") in ("fatal", "error") else "notice"
-            issues[severity] = issues.get(severity, 0) + 1
-    say("done", kind=kind, folder=str(workdir), issues=issues, attachments=asdict(attachments))
+            found["error" if issue.get("severity") in ("fatal", "error") else "notice"] += 1
+    return found
 
 
 def _end_with_parent() -> None:

@@ -29,12 +29,13 @@ class Sekmet:
     process: subprocess.Popen[bytes]
     data: Path
 
-    def put(self, *resources: dict[str, Any]) -> None:
+    def put(self, *resources: dict[str, Any], token: str = "") -> None:
         """Create or update resources under their own ids."""
-        with httpx.Client() as client:
+        headers = {"Prefer": "return=minimal"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        with httpx.Client(headers=headers) as client:
             for resource in resources:
                 address = f"{self.url}/{resource['resourceType']}/{resource['id']}"
-                client.put(address, json=resource, headers={"Prefer": "return=minimal"}).raise_for_status()
+                client.put(address, json=resource).raise_for_status()
 
     def delete(self, reference: str) -> None:
         """Delete one resource, such as `DocumentReference/n1`."""
