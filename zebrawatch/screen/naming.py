@@ -1,0 +1,472 @@
+"""The naming set N(d) and the search for it: where a rare disease, or the thought of one, is written down.
+
+The set is versioned data, each entry with its source (OUTCOMES, "Naming and suspicion"). Names, synonyms, parents and
+genes come from the knowledge; drugs, tests, general thoughts and the wordings kept out lie beside this module as
+tables.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import ahocorasick_rs
+
+from zebrawatch.errors import KnowledgeError
+from zebrawatch.knowledge.ontology import Ontology
+from zebrawatch.screen.naming_context import Context, patient_or_family
+from zebrawatch.screen.wording import Plain, american, eponym_of, key, plain, wordings
+
+LARGEST_PARENT = 10
+"""A parent names its children where it has at most 10 descendant diseases (OUTCOMES)."""
+SHORT = 4
+"""Abbreviations of four letters or fewer count only beside a long form or a code (OUTCOMES)."""
+LARGEST_CODE = 10
+"""An ICD code that more diseases share names none of them."""
+
+CLASSES = (
+    "name", "synonym", "abbreviation", "parent", "gene", "drug", "test", "code", "referral", "panel", "thought",
+)  # fmt: skip
+_GENE = re.compile(r"[A-Z][A-Z0-9]{1,9}(?:orf\d+)?(?:-[A-Z0-9]+)?\Z")
+_GENE_NEAR = re.compile(
+    r"\b(?:genes?|genetic|mutations?|mutated|variants?|pathogenic|vus|sequencing|hetero\w*|homo\w*|hemizygous|panel|exons?|"
+    r"alleles?|deletion|duplication|carrier|exome|molecular|c \d+|p [a-z]{3}\d+|del|dup)\b"
+)
+_QUERY_NEAR = re.compile(
+    r"(?:\?|\b(?:query|possible|probable|suspected|suspect|consider|considering|exclude|excluded|rule out|ruled out|"
+    r"r o|concern for|evaluate for|test for|tested for|screen for|screened for|testing for|differential includes|"
+    r"ddx|dx|diagnosis of|diagnosed with|known|confirmed)) *\Z"
+)
+_DIAGNOSIS_NEAR = re.compile(
+    r"\b(?:diagnos\w+(?: (?:of|with|is|was|as|includes?|made))?|dx|known|case of|confirmed|consistent with|ddx|"
+    r"differential(?: diagnosis)?(?: includes?)?)(?: (?:a|an|the|with|of|primary|hereditary|genetic))? *\Z"
+)
+_SENTENCE_END = re.compile(r"[.;!]\s|\n\s*\n")
+_CONFIRMING = re.compile(r"\b(?:pathogenic|positive|confirmed|detected|homozygous|hemizygous|deficient|affected)\b")
+_NOT_CONFIRMING = re.compile(r"\b(?:no|not|negative|likely benign|benign|uncertain|unknown|normal)\b")
+
+
+class _Name(Protocol):
+    @property
+    def text(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+
+
+class _Disease(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+    @property
+    def names(self) -> Iterable[_Name]: ...
+    @property
+    def genes(self) -> tuple[str, ...]: ...
+    @property
+    def parents(self) -> tuple[str, ...]: ...
+    @property
+    def series(self) -> str | None: ...
+    @property
+    def icd10(self) -> tuple[str, ...]: ...
+
+
+class Diseases(Protocol):
+    """What the naming set needs of the knowledge; zebrawatch.knowledge.diseases.Knowledge serves."""
+
+    @property
+    def diseases(self) -> Iterable[_Disease]: ...
+    @property
+    def version(self) -> str: ...
+    def index_of(self, any_id: str) -> int | None: ...
+
+
+class Entry(NamedTuple):
+    """One disease that a wording names (None: a rare disease, unnamed), as what, and by which source."""
+
+    disease_id: str | None
+    evidence_class: str
+    source: str
+    rule: str = ""
+    """Empty, or how the wording must be written: `short` (beside a long form), `exact` (capitals as given), `gene`
+    (capitals, and a word about genes near it), `eponym` (only where it is queried or given as a diagnosis)."""
+    exact: str = ""
+    """The wording as its source writes it, where capitals matter."""
+    phenotype_name: bool = False
+
+
+class Naming(NamedTuple):
+    """One hit: the columns of schemas.NAMINGS that do not come from the document."""
+
+    start: int | None
+    end: int | None
+    disease_id: str | None
+    evidence_class: str
+    kind: str
+    phenotype_name: bool
+    assertion: str
+
+
+@dataclass(frozen=True)
+class NamingSet:
+    """Wordings and codes with what they name. It pickles; a worker makes its own Namer from it."""
+
+    entries: Mapping[str, tuple[Entry, ...]] = field(repr=False)
+    """By wording, in the spelling of zebrawatch.screen.wording.plain."""
+    codes: Mapping[str, tuple[str, ...]] = field(repr=False)
+    """`SYSTEM//CODE` in capitals: ids of the diseases it names."""
+    kept_out: frozenset[str] = field(repr=False)
+    version: str = ""
+
+    @classmethod
+    def build(
+        cls, knowledge: Diseases, ontology: Ontology, groups: Mapping[str, tuple[str, ...]] | None = None
+    ) -> NamingSet:
+        """Compile the set; `groups` are names of disease groups by id (`read_groups`): naming one is a general
+        suspicion.
+        """
+        return _Builder(knowledge, ontology, groups or {}).build()
+
+    def coverage(self) -> dict[str, int | str]:
+        """Per evidence class the number of diseases (for general classes: of wordings) that have an entry.
+
+        A class without a source is "not assessed", never zero.
+        """
+        diseases: dict[str, set[str]] = {}
+        for entries in self.entries.values():
+            for entry in entries:
+                diseases.setdefault(entry.evidence_class, set()).add(entry.disease_id or f"{entry.source}{entry.exact}")
+        diseases["code"] = {disease for named in self.codes.values() for disease in named}
+        general = Counter(
+            entry.evidence_class for entries in self.entries.values() for entry in entries if entry.disease_id is None
+        )
+        counted = {name: len(diseases.get(name, ())) for name in CLASSES}
+        counted |= {name: general[name] for name in ("referral", "panel", "thought")}
+        return {name: count or "not assessed" for name, count in counted.items()} | {"SNOMED codes": "not assessed"}
+
+
+class Namer:
+    """Finds the naming set in notes and coded events: one pass of an Aho-Corasick automaton over a text."""
+
+    def __init__(self, naming_set: NamingSet) -> None:
+        self.naming_set = naming_set
+        self._wordings = list(naming_set.entries)
+        self._entries = [naming_set.entries[wording] for wording in self._wordings]
+        self._automaton = ahocorasick_rs.AhoCorasick(
+            self._wordings, implementation=ahocorasick_rs.Implementation.ContiguousNFA
+        )
+
+    def __reduce__(self) -> tuple[type[Namer], tuple[NamingSet]]:
+        return Namer, (self.naming_set,)
+
+    def find(self, text: str) -> list[Naming]:
+        """All hits in a note, by place; offsets in code points. Nested names all count: any of them gives d away."""
+        spelled = plain(text)
+        hits = list(self._hits(spelled.text))
+        if not hits:
+            return []
+        context = Context(text)
+        found: dict[tuple[int, int, str | None, str], Naming] = {}
+        waiting: list[Naming] = []
+        for place, start, end in hits:
+            first, last = spelled.place(start), spelled.place(end - 1) + 1
+            crosses = _SENTENCE_END.search(text, first, last) is not None
+            for entry in self._entries[place]:
+                if crosses or not _written(entry, spelled, text[first:last], start, end):
+                    continue
+                naming = _naming(entry, context, spelled, first, last, start)
+                if entry.rule == "short":
+                    waiting.append(naming)
+                else:
+                    found.setdefault(naming[:4], naming)  # type: ignore[arg-type]
+        named = {naming.disease_id for naming in found.values()}
+        for naming in waiting:
+            if naming.disease_id in named:
+                found.setdefault(naming[:4], naming)  # type: ignore[arg-type]
+        return sorted(found.values(), key=lambda one: (one.start, one.end, one.disease_id or "", one.evidence_class))
+
+    def of_event(
+        self,
+        resource_type: str,
+        code: str | None,
+        display: str | None,
+        text_value: str | None,
+        status: str | None,
+        relationship: str | None,
+    ) -> list[Naming]:
+        """Hits of a coded event: its code, and names in its display and value. Offsets are null.
+
+        A Condition with verification status `confirmed`, and a result that says a variant or test of d is positive, are
+        `confirmed`; a family member's history is `family`; all else is `specific` or `general` as in a note.
+        """
+        coded = [
+            Naming(None, None, disease, "code", "specific", False, "present")
+            for disease in self.naming_set.codes.get((code or "").upper(), ())
+        ]
+        written = [
+            naming._replace(start=None, end=None)
+            for text in dict.fromkeys((display or "", text_value or ""))
+            for naming in self.find(text)
+        ]
+        family = resource_type == "FamilyMemberHistory" or relationship is not None
+        confirmed = resource_type == "Condition" and status is not None and status.split()[-1].lower() == "confirmed"
+        result = resource_type in ("Observation", "DiagnosticReport") and _confirms(f"{display} {text_value}")
+        return list(
+            dict.fromkeys(_as_event(naming, family, confirmed, result, resource_type) for naming in coded + written)
+        )
+
+    def _hits(self, text: str) -> Iterator[tuple[int, int, int]]:
+        last = len(text)
+        for place, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
+            if (start == 0 or not text[start - 1].isalnum()) and (end == last or not text[end].isalnum()):
+                yield place, start, end
+
+
+def _as_event(naming: Naming, family: bool, confirmed: bool, result: bool, resource_type: str) -> Naming:
+    if family:
+        return naming._replace(kind="family")
+    if naming.kind != "specific":
+        return naming
+    diagnosis = confirmed and not naming.phenotype_name
+    proof = result and naming.evidence_class in ("gene", "test", "name", "synonym") and not naming.phenotype_name
+    if resource_type == "Condition" and naming.evidence_class in ("drug", "test"):
+        diagnosis = False
+    return naming._replace(kind="confirmed") if diagnosis or proof else naming
+
+
+def _confirms(text: str) -> bool:
+    words = plain(text).text
+    return _CONFIRMING.search(words) is not None and _NOT_CONFIRMING.search(words) is None
+
+
+def _written(entry: Entry, spelled: Plain, original: str, start: int, end: int) -> bool:
+    """Whether a hit is written as its entry's rule wants it."""
+    if entry.rule in ("exact", "short"):
+        return original == entry.exact
+    if entry.rule == "gene":
+        near = f"{spelled.text[max(0, start - 40) : start]} {spelled.text[end : end + 40]}"
+        return original == entry.exact and _GENE_NEAR.search(near) is not None
+    if entry.rule == "eponym":
+        return original[:1].isupper() and _QUERY_NEAR.search(spelled.text[max(0, start - 24) : start]) is not None
+    return True
+
+
+def _naming(entry: Entry, context: Context, spelled: Plain, first: int, last: int, start: int) -> Naming:
+    about, assertion = patient_or_family(context, first, last)
+    phenotype = entry.phenotype_name and _DIAGNOSIS_NEAR.search(spelled.text[max(0, start - 40) : start]) is None
+    kind = "family" if about == "family" else ("general" if entry.disease_id is None else "specific")
+    return Naming(first, last, entry.disease_id, entry.evidence_class, kind, phenotype, assertion)
+
+
+@cache
+def _rows(name: str) -> tuple[tuple[str, ...], ...]:
+    text = (resources.files("zebrawatch.screen") / "naming_data" / f"{name}.tsv").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return tuple(tuple(row) for row in csv.reader(lines, delimiter="\t"))
+
+
+def read_groups(orphanet: Path) -> dict[str, tuple[str, ...]]:
+    """Names of Orphanet's groups (`Category`, `Clinical group`) by ORPHA id, from the orphapacket extract (gzip JSONL).
+
+    KnowledgeError where the file cannot be read. Groups are no diseases: as labels they are refused, in a note they are
+    the thought of a rare disease.
+    """
+    try:
+        with gzip.open(orphanet, "rt", encoding="utf-8") as lines:
+            entities = [json.loads(line) for line in lines]
+    except (OSError, EOFError, ValueError) as error:
+        raise KnowledgeError(f"The Orphanet file {orphanet} cannot be read whole ({type(error).__name__}).") from None
+    return {
+        entity["orpha"]: (entity["label"], *entity["synonyms"])
+        for entity in entities
+        if entity["type"] in ("Category", "Clinical group")
+    }
+
+
+class _Builder:
+    """Gathers entries of every class."""
+
+    def __init__(self, knowledge: Diseases, ontology: Ontology, groups: Mapping[str, tuple[str, ...]]) -> None:
+        self._knowledge = knowledge
+        self._diseases = list(knowledge.diseases)
+        self._groups = groups
+        self._phenotypes = _phenotype_wordings(ontology)
+        self._kept_out = {wording for row in _rows("kept_out") for wording in wordings(row[0])}
+        self._kept_out |= {eponym for row in _rows("kept_out") if (eponym := eponym_of(row[0])) is not None}
+        self._entries: dict[str, dict[tuple[str | None, str], Entry]] = {}
+
+    def build(self) -> NamingSet:
+        for disease in self._diseases:
+            self._add_names(disease)
+        self._add_parents()
+        self._add_groups()
+        self._add_series()
+        self._add_genes()
+        self._add_sourced("drug", "drugs")
+        self._add_sourced("test", "tests")
+        for phrase, evidence_class, source in _rows("general"):
+            self._put(phrase.lower(), Entry(None, evidence_class, source, exact=phrase))
+        entries = {wording: tuple(found.values()) for wording, found in sorted(self._entries.items())}
+        codes = self._codes()
+        return NamingSet(entries, codes, frozenset(self._kept_out), _digest(self._knowledge.version, entries, codes))
+
+    def _put(self, wording: str, entry: Entry) -> None:
+        if wording and wording not in self._kept_out:
+            self._entries.setdefault(wording, {}).setdefault((entry.disease_id, entry.evidence_class), entry)
+
+    def _add_names(self, disease: _Disease) -> None:
+        for name in disease.names:
+            for text in (piece.strip() for piece in name.text.split(";")):
+                self._add_name(disease.id, text, "name" if name.kind == "label" else "synonym", name.source)
+
+    def _add_name(self, disease_id: str, text: str, evidence_class: str, source: str) -> None:
+        if _is_abbreviation(text):
+            rule = "short" if sum(char.isalpha() for char in text) <= SHORT else "exact"
+            self._put(key(text), Entry(disease_id, "abbreviation", source, rule, text))
+            return
+        if len(key(text)) <= SHORT:
+            return
+        for wording in wordings(text):
+            phenotype = american(wording) in self._phenotypes
+            self._put(wording, Entry(disease_id, evidence_class, source, phenotype_name=phenotype))
+        eponym = eponym_of(text)
+        if eponym is not None:
+            self._put(eponym, Entry(disease_id, evidence_class, source, "eponym"))
+
+    def _add_parents(self) -> None:
+        children = _descendants(self._diseases)
+        for parent, below in sorted(children.items()):
+            if len(below) > LARGEST_PARENT:
+                continue
+            place = self._knowledge.index_of(parent)
+            names = (
+                [name.text for name in self._diseases[place].names]
+                if place is not None
+                else list(self._groups.get(parent, ()))
+            )
+            for text in names:
+                if _is_abbreviation(text) or len(key(text)) <= SHORT:
+                    continue
+                for wording in wordings(text):
+                    for child in sorted(below):
+                        entry = Entry(child, "parent", "orphanet", phenotype_name=american(wording) in self._phenotypes)
+                        if (child, "name") not in self._entries.get(wording, {}):
+                            self._put(wording, entry)
+
+    def _add_groups(self) -> None:
+        for names in self._groups.values():
+            for text in names:
+                if _is_abbreviation(text) or len(key(text)) <= SHORT:
+                    continue
+                self._add_thought(text, "orphanet")
+
+    def _add_series(self) -> None:
+        """`Retinitis pigmentosa` without its number: the thought of one of a series."""
+        for series in sorted({disease.series for disease in self._diseases if disease.series}):
+            if series not in self._entries:
+                self._add_thought(series, "stem of numbered names in hpoa, orphanet and mondo")
+
+    def _add_thought(self, text: str, source: str) -> None:
+        for wording in wordings(text):
+            if american(wording) not in self._phenotypes:
+                self._put(wording, Entry(None, "thought", source, exact=wording))
+
+    def _add_genes(self) -> None:
+        for disease in self._diseases:
+            for gene in disease.genes:
+                if _GENE.match(gene) is None or key(gene) in self._kept_out:
+                    continue
+                alone = len(gene) > SHORT and any(char.isdigit() for char in gene)
+                self._put(
+                    key(gene), Entry(disease.id, "gene", "genes_to_phenotype", "exact" if alone else "gene", gene)
+                )
+
+    def _add_sourced(self, evidence_class: str, table: str) -> None:
+        by_name = self._by_name()
+        for term, disease, source in _rows(table):
+            if disease == "*":
+                self._put(key(term), Entry(None, "panel", source, exact=term))
+            for disease_id in by_name.get(key(disease), ()):
+                self._put(key(term), Entry(disease_id, evidence_class, source))
+
+    def _by_name(self) -> dict[str, tuple[str, ...]]:
+        """Diseases by name; a parent's or group's name stands for its descendants too, where it has at most 10."""
+        found: dict[str, list[str]] = {}
+        for wording, entries in self._entries.items():
+            ids = [
+                e.disease_id
+                for e in entries.values()
+                if e.disease_id and e.evidence_class in ("name", "synonym", "parent")
+            ]
+            if ids:
+                found[wording] = ids
+        return {wording: tuple(dict.fromkeys(ids)) for wording, ids in found.items()}
+
+    def _codes(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for disease in self._diseases:
+            if any(key(name.text) in self._kept_out for name in disease.names):
+                continue
+            for each in disease.ids:
+                system, _, number = each.partition(":")
+                for name in (system, "ORPHANET") if system == "ORPHA" else (system,):
+                    found.setdefault(f"{name}//{number}".upper(), []).append(disease.id)
+            for code in disease.icd10:
+                for system in ("ICD10CM", "ICD10"):
+                    found.setdefault(f"{system}//{code}".upper(), []).append(disease.id)
+        kept = {code: tuple(dict.fromkeys(ids)) for code, ids in sorted(found.items())}
+        return {code: ids for code, ids in kept.items() if len(ids) <= LARGEST_CODE}
+
+
+def _is_abbreviation(text: str) -> bool:
+    """One word, mostly capitals and digits, not long: CADASIL, NF1, 22q11DS."""
+    letters = [char for char in text if char.isalpha()]
+    capitals = sum(char.isupper() for char in letters)
+    return " " not in text and 0 < len(text) <= 10 and bool(letters) and capitals >= max(1, len(letters) - 2)
+
+
+def _phenotype_wordings(ontology: Ontology) -> frozenset[str]:
+    """Labels and exact synonyms of HPO, in American spelling."""
+    return frozenset(
+        american(key(text))
+        for term in ontology.terms.values()
+        for text in (term.name, *(synonym.text for synonym in term.synonyms if synonym.scope == "EXACT"))
+    )
+
+
+def _descendants(diseases: Iterable[_Disease]) -> dict[str, set[str]]:
+    """Parent id: first ids of all diseases below it."""
+    children: dict[str, set[str]] = {}
+    for disease in diseases:
+        for parent in disease.parents:
+            children.setdefault(parent, set()).add(disease.id)
+    below: dict[str, set[str]] = {}
+
+    def gather(parent: str, path: frozenset[str]) -> set[str]:
+        if parent not in below:
+            direct = children.get(parent, set()) - path
+            below[parent] = direct.union(*(gather(child, path | {parent}) for child in direct if child in children))
+        return below[parent]
+
+    for parent in children:
+        gather(parent, frozenset({parent}))
+    return {parent: found - {parent} for parent, found in below.items()}
+
+
+def _digest(version: str, entries: Mapping[str, tuple[Entry, ...]], codes: Mapping[str, tuple[str, ...]]) -> str:
+    digest = hashlib.sha256(version.encode())
+    for wording, found in entries.items():
+        digest.update(repr((wording, [tuple(entry) for entry in found])).encode())
+    digest.update(repr(sorted(codes.items())).encode())
+    return f"naming@{digest.hexdigest()[:16]}"
