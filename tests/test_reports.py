@@ -513,6 +513,12 @@ def test_what_was_not_measured_is_not_zero() -> None:
     assert "The nulls were not computed for this run." in told
 
 
+def test_no_case_prioritised_is_no_lead_rather_than_unmeasured() -> None:
+    outcome = {**outcome_sample(), "prioritised_share": 0.0, "lead_days_median": None}
+    lead = figures.headlines(outcome, 100, 1)[1]
+    assert (lead.value, lead.counted) == ("no lead", "over 0 prioritised pairs")
+
+
 @pytest.mark.parametrize("odd", [math.nan, math.inf, None, "12", True, [1], {}])
 def test_odd_figures_are_not_measured(odd: object) -> None:
     outcome = dict.fromkeys(outcome_sample(), odd)

@@ -155,7 +155,8 @@ def headlines(outcome: Mapping[str, Any], patients: int, floor: int) -> tuple[He
 def _headline(outcome: Mapping[str, Any], leading: Leading, counted: str, show: bool) -> Headline:
     value, interval = number_of(outcome, leading.key), interval_of(outcome, leading.key)
     if value is None:
-        return Headline(leading.name, "not measured", "", counted, leading.meaning)
+        nobody = leading.key == "lead_days_median" and prioritised_count(outcome) == 0
+        return Headline(leading.name, "no lead" if nobody else "not measured", "", counted, leading.meaning)
     if not show:
         return Headline(leading.name, "hidden", "", "rests on fewer than 11 patients", leading.meaning)
     unit = leading.unit

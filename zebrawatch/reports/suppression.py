@@ -26,9 +26,9 @@ def shown_count(count: int, floor: int) -> int | None:
 def shown_parts(counts: Sequence[int], floor: int) -> list[int | None]:
     """The parts of a total: hidden ones are None, and more are hidden until none follows from the total and the rest.
 
-    Afterwards the hidden parts are none at all, or at least two that together hold at least `floor`. Where that cannot
-    be reached (all other parts are zero) every part other than zero is hidden, and the total must not be shown either
-    (`total_may_show`).
+    Afterwards the hidden parts are none at all, or together hold at least `floor` (so they are at least two). Where
+    that cannot be reached (all other parts are zero) every part other than zero is hidden, and the total must not be
+    shown either (`total_may_show`).
     """
     shown: list[int | None] = [shown_count(count, floor) for count in counts]
     spare = sorted((count, index) for index, count in enumerate(counts) if shown[index])
@@ -67,4 +67,4 @@ def share_may_show(numerator: float, denominator: float, floor: int) -> bool:
 
 def _safe(counts: Sequence[int], shown: Sequence[int | None], floor: int) -> bool:
     hidden = [count for count, seen in zip(counts, shown, strict=True) if seen is None]
-    return not hidden or (len(hidden) > 1 and sum(hidden) >= floor)
+    return not hidden or sum(hidden) >= floor
