@@ -423,6 +423,15 @@ def case_lines(n: int, seed: int = 11) -> tuple[CaseLine, ...]:
     return tuple(lines)
 
 
+def null_sample(share: float, lead: float, share_ci: list[float], lead_ci: list[float]) -> dict[str, Any]:
+    """One null in the form of zebrawatch.outcome.nulls.compare."""
+    return {
+        "share": share, "lead_days_mean": lead,
+        "share_difference": 0.5625 - share, "lead_difference": 268.4 - lead,
+        "ci95": {"share_difference": share_ci, "lead_difference": lead_ci},
+    }  # fmt: skip
+
+
 def outcome_sample(at_risk: int = 48) -> dict[str, Any]:
     """Figures in the form of `replay --json`."""
     return {
@@ -435,18 +444,19 @@ def outcome_sample(at_risk: int = 48) -> dict[str, Any]:
         "episodes_per_1000_py": 21.7,
         "false_alerts_per_1000_12m": 12.4,
         "person_years": 5120.0,
-        "ppv_by_prevalence": {"1/500": [0.081, 0.094], "1/2,000": [0.022, 0.025], "1/10,000": [0.0044, 0.0051],
-                              "1/25,000": 0.0018},
+        "ppv_by_prevalence": {
+            "1/500": {"prevalence": 0.002, "low": 0.081, "high": 0.094, "ci95": [0.05, 0.13], "number_needed_to_review": 12.3},
+            "1/2,000": {"prevalence": 0.0005, "low": 0.022, "high": 0.025, "ci95": [0.013, 0.036], "number_needed_to_review": 45.5},
+            "1/10,000": {"prevalence": 0.0001, "low": 0.0044, "high": 0.0051, "ci95": None, "number_needed_to_review": 227.0},
+            "1/25,000": {"prevalence": 0.00004, "low": 0.0018, "high": 0.0018, "ci95": None, "number_needed_to_review": None},
+        },
         "nulls": {
-            "permutation": {"prioritised_share": 0.104, "lead_days_mean_unconditional": 61.0,
-                            "difference": {"prioritised_share": 0.4585, "lead_days_mean_unconditional": 207.4},
-                            "ci95": {"prioritised_share": [0.31, 0.6], "lead_days_mean_unconditional": [120.0, 310.0]}},
-            "random_timing": {"prioritised_share": 0.031, "lead_days_mean_unconditional": 18.0,
-                              "difference": {"prioritised_share": 0.5315, "lead_days_mean_unconditional": 250.4},
-                              "ci95": {"prioritised_share": [0.39, 0.67], "lead_days_mean_unconditional": [160.0, 340.0]}},
-            "utilisation": {"prioritised_share": 0.083, "lead_days_mean_unconditional": 44.0,
-                            "difference": {"prioritised_share": 0.4795, "lead_days_mean_unconditional": 224.4},
-                            "ci95": {"prioritised_share": [0.33, 0.62], "lead_days_mean_unconditional": [131.0, 322.0]}},
+            "observed": {"share": 0.5625, "lead_days_mean": 268.4},
+            "n": at_risk,
+            "permutation": null_sample(0.104, 61.0, [0.31, 0.60], [120.0, 310.0]),
+            "random_timing": null_sample(0.031, 18.0, [0.39, 0.67], [160.0, 340.0]),
+            "utilisation": null_sample(0.083, 44.0, [0.33, 0.62], [131.0, 322.0]),
+            "worst_share": "permutation", "worst_lead": "permutation", "counts": True,
         },
         "leak_gate": {"leaks": 0, "documents": 6120, "missed_by_detector": 0},
         "suspicion_recall": 0.958,

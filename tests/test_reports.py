@@ -532,7 +532,7 @@ def test_a_result_counts_against_its_worst_null() -> None:
     assert share.worst.value == 0.104
     assert share.clear is True
     weak = outcome_sample()
-    weak["nulls"]["permutation"]["ci95"]["prioritised_share"] = [-0.02, 0.6]
+    weak["nulls"]["permutation"]["ci95"]["share_difference"] = [-0.02, 0.6]
     assert figures.against_nulls(weak, 1)[0].clear is False
     text = summary_report(dataclasses.replace(summary_report_sample(), outcome=weak))
     assert "Does not count: the lower bound of observed − worst null is not above zero." in text
@@ -547,9 +547,14 @@ def test_a_broken_gate_is_said_aloud() -> None:
 
 
 def test_ppv_is_a_value_or_a_pair_of_bounds() -> None:
-    lines = {line.prevalence: line.value for line in figures.ppv_lines(outcome_sample(), 1)}
-    assert lines["1/500"] == "8.1% to 9.4%"
-    assert lines["1/25,000"] == "0.18%"
+    lines = {line.prevalence: line for line in figures.ppv_lines(outcome_sample(), 1)}
+    assert (lines["1/500"].value, lines["1/500"].interval, lines["1/500"].reviewed) == (
+        "8.1% to 9.4%",
+        "5% to 13%",
+        "12",
+    )
+    assert lines["1/25,000"].value == "0.18%"
+    assert figures.ppv_lines({"ppv_by_prevalence": {"1/500": {"low": None}}}, 1)[0].value == "not measured"
 
 
 def test_rows_by_k_never_tell_a_small_cell() -> None:

@@ -63,7 +63,7 @@ LEADING = (
         "false_alerts_per_1000_12m",
         "False alerts by 12 months",
         "per 1,000",
-        "wrong list, or no rare disease after 24 months of follow-up",
+        "wrong list or no rare disease; an alert followed for less than 24 months counts as false",
     ),
     Leading(
         "episodes_per_1000_py",
@@ -106,7 +106,6 @@ class Against:
 
 NULL_NAMES = {
     "permutation": "disease and suspicion swapped among like cases",
-    "within_stratum_permutation": "disease and suspicion swapped among like cases",
     "random_timing": "the night's lists given to random patients at risk",
     "utilisation": "patients ranked by how much is written about them",
 }
@@ -197,66 +196,91 @@ def _years(outcome: Mapping[str, Any]) -> str:
     return "" if years is None else f"over {years:,.0f} patient-years"
 
 
+class Metric(NamedTuple):
+    """A metric with nulls: its keys in `nulls`, its key among the leading figures, how it is called and measured."""
+
+    key: str
+    difference: str
+    leading: str
+    title: str
+    unit: str
+
+
+METRICS = (
+    Metric("share", "share_difference", "prioritised_share", "Prioritised before suspicion", "%"),
+    Metric(
+        "lead_days_mean",
+        "lead_difference",
+        "lead_days_mean_unconditional",
+        "Lead, mean of all pairs at risk",
+        "days",
+    ),
+)
+
+
 def against_nulls(outcome: Mapping[str, Any], floor: int) -> tuple[Against, ...]:
-    """Share and lead beside their nulls; empty where nothing was measured or cases are too few to show."""
+    """Share and lead beside their nulls (zebrawatch.outcome.nulls.compare).
+
+    Empty where nothing was measured or cases are too few to show.
+    """
     if not cases_may_show(outcome, floor):
         return ()
-    metrics = (
-        ("prioritised_share", "Prioritised before suspicion", "%"),
-        ("lead_days_mean_unconditional", "Lead, mean of all pairs at risk", "days"),
-    )
-    lines = (_against(outcome, *metric) for metric in metrics)
+    lines = (_against(outcome, metric) for metric in METRICS)
     return tuple(line for line in lines if line is not None)
 
 
-def _against(outcome: Mapping[str, Any], metric: str, title: str, unit: str) -> Against | None:
-    observed = number_of(outcome, metric)
+def _against(outcome: Mapping[str, Any], metric: Metric) -> Against | None:
     nulls = _mapping(outcome.get("nulls"))
-    lines = tuple(line for name, entry in nulls.items() if (line := _null_line(name, entry, metric)) is not None)
+    observed = number_of(_mapping(nulls.get("observed")), metric.key)
+    if observed is None:
+        observed = number_of(outcome, metric.leading)
+    entries = ((name, _mapping(entry)) for name, entry in nulls.items() if name != "observed")
+    lines = tuple(line for name, entry in entries if (line := _null_line(name, entry, metric)) is not None)
     if observed is None or not lines:
         return None
-    return Against(metric, title, unit, observed, interval_of(outcome, metric), lines)
+    return Against(metric.key, metric.title, metric.unit, observed, interval_of(outcome, metric.leading), lines)
 
 
-def _null_line(name: str, entry: Any, metric: str) -> NullLine | None:
-    if not isinstance(entry, Mapping):
-        return None
-    value = _number(entry.get(metric))
+def _null_line(name: str, entry: Mapping[str, Any], metric: Metric) -> NullLine | None:
+    value = number_of(entry, metric.key)
     if value is None:
         return None
-    difference = _number(_mapping(entry.get("difference")).get(metric))
-    interval = _pair(_mapping(entry.get("ci95")).get(metric))
-    return NullLine(NULL_NAMES.get(name, name.replace("_", " ")), value, difference, interval)
+    difference = number_of(entry, metric.difference)
+    name = NULL_NAMES.get(name, name.replace("_", " "))
+    return NullLine(name, value, difference, interval_of(entry, metric.difference))
 
 
 @dataclass(frozen=True)
 class PpvLine:
-    """PPV at one prevalence: bounds are equal where no episode is undetermined."""
+    """PPV at one prevalence: bounds with their interval, and how many alerts are reviewed for one early hit."""
 
     prevalence: str
     value: str
+    interval: str
+    reviewed: str
 
 
 def ppv_lines(outcome: Mapping[str, Any], floor: int) -> tuple[PpvLine, ...]:
-    """PPV by assumed prevalence, as a value or a pair of bounds."""
+    """PPV by assumed prevalence (zebrawatch.outcome.burden.ppv_by_prevalence): undetermined alerts give two bounds."""
     if not cases_may_show(outcome, floor):
         return ()
     entries = _mapping(outcome.get("ppv_by_prevalence"))
-    return tuple(PpvLine(str(name), _ppv(entry)) for name, entry in entries.items())
+    return tuple(_ppv_line(str(name), _mapping(entry)) for name, entry in entries.items())
 
 
-def _ppv(entry: Any) -> str:
-    if isinstance(entry, Mapping):
-        pair = _pair([entry.get("low"), entry.get("high")])
-        value = _number(entry.get("value"))
-        if value is not None:
-            return _share(value) + (f" ({_share(pair[0])} to {_share(pair[1])})" if pair else "")
-        return "not measured" if pair is None else f"{_share(pair[0])} to {_share(pair[1])}"
-    pair = _pair(entry)
-    if pair is not None:
-        return f"{_share(pair[0])} to {_share(pair[1])}"
-    value = _number(entry)
-    return "not measured" if value is None else _share(value)
+def _ppv_line(name: str, entry: Mapping[str, Any]) -> PpvLine:
+    bounds = _pair([entry.get("low"), entry.get("high")])
+    if bounds is None:
+        return PpvLine(name, "not measured", "", "")
+    low, high = (_share(bound) for bound in bounds)
+    interval = _pair(entry.get("ci95"))
+    reviewed = number_of(entry, "number_needed_to_review")
+    return PpvLine(
+        name,
+        low if low == high else f"{low} to {high}",
+        f"{_share(interval[0])} to {_share(interval[1])}" if interval else "",
+        "" if reviewed is None else f"{reviewed:,.0f}",
+    )
 
 
 def _share(value: float) -> str:
