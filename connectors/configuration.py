@@ -21,6 +21,7 @@ import msgspec
 from zebrawatch.errors import ConfigurationError
 
 FILE_NAME = "zebrawatch.toml"
+FILE_VARIABLE = "ZEBRAWATCH_CONFIG"
 PREFIX = "ZEBRAWATCH_"
 
 
@@ -94,7 +95,6 @@ class Evidence(Section):
     """The evidence arm."""
 
     top: int = 10
-    background_min_patients: int = 50
 
 
 class Policy(Section):
@@ -164,13 +164,14 @@ class Configuration(Section):
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Configuration:
-    """Read `path` (default: zebrawatch.toml here, if there is one), then the environment on top.
+    """Read `path` (default: $ZEBRAWATCH_CONFIG, else zebrawatch.toml here, if there is one), then the environment on top.
 
     Raises ConfigurationError with one sentence that names the key.
     """
-    chosen = path or Path(FILE_NAME)
-    if path is not None and not path.is_file():
-        raise ConfigurationError(f"There is no configuration file {path}.")
+    named = path or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)
+    chosen = named or Path(FILE_NAME)
+    if named is not None and not named.is_file():
+        raise ConfigurationError(f"There is no configuration file {named}.")
     values: dict[str, Any] = {}
     if chosen.is_file():
         try:

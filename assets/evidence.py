@@ -1,0 +1,164 @@
+"""Evidence: findings and namings of texts and events, the monthly background, ranked candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from assets.night_run import NightRun, Pull
+from zebrawatch.engine import findings as engine
+from zebrawatch.engine import score
+from zebrawatch.engine.events import finding_rows, naming_rows
+from zebrawatch.engine.texts import read_texts
+from zebrawatch.evidence.background import Background
+from zebrawatch.evidence.ranking import RankingParameters
+from zebrawatch.nights import month_of
+from zebrawatch.schemas import CANDIDATES, EVENTS, FINDINGS, NAMINGS, NOTES, PATIENTS, Table
+from zebrawatch.timeline.asof import merges, spans, with_merged
+
+READABLE = "not deleted and not restricted and text is not null"
+
+
+def findings(run: NightRun) -> dict[str, Any]:
+    """HPO findings of the new notes, labs and codes."""
+
+    def of_pull(pull: Pull) -> DataFrame:
+        notes = run.table(NOTES).where(f"pull = '{pull.name}' and {READABLE}")
+        earlier = run.table(FINDINGS).where(F.col("pull") != pull.name)
+        events = run.table(EVENTS).where(f"pull = '{pull.name}' and not deleted and not restricted")
+        texts = engine.findings_of_notes(_read(run, pull), notes, earlier)
+        return texts.unionByName(engine.of_events(events, finding_rows, FINDINGS.schema))
+
+    facts = _per_pull(run, FINDINGS, of_pull)
+    rows = run.lake.arrow(FINDINGS, ["origin", "assertion", "experiencer", "copied_from"])
+    copied = len(rows) - rows["copied_from"].null_count
+    return {
+        **facts, "by_origin": _counts(rows["origin"]), "by_assertion": _counts(rows["assertion"]),
+        "by_experiencer": _counts(rows["experiencer"]), "duplication_rate": round(copied / max(1, len(rows)), 4), "lexicon": run.lexicon.version,
+    }  # fmt: skip
+
+
+def namings(run: NightRun) -> dict[str, Any]:
+    """Where a rare disease, or the thought of one, is written down."""
+    convert = naming_rows(run.naming_set)
+
+    def of_pull(pull: Pull) -> DataFrame:
+        notes = run.table(NOTES).where(f"pull = '{pull.name}' and {READABLE}")
+        events = run.table(EVENTS).where(f"pull = '{pull.name}' and not deleted and not restricted")
+        return engine.namings_of_notes(_read(run, pull), notes).unionByName(engine.of_events(events, convert, NAMINGS.schema))
+
+    facts = _per_pull(run, NAMINGS, of_pull)
+    rows = run.lake.arrow(NAMINGS, ["evidence_class", "kind"])
+    return {**facts, "by_class": _counts(rows["evidence_class"]), "by_kind": _counts(rows["kind"]), "naming_set": run.naming_set.version}
+
+
+def background(run: NightRun) -> dict[str, Any]:
+    """P(finding | this hospital's own patients), a version a month, from rows known before the month began."""
+    made = backgrounds(run)
+    folder = run.lake.root / "background"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    for each in made.values():
+        each.save(folder / f"{each.version}.json")
+    last = made[max(made)]
+    return {"months": len(made), "last": last.version, "patients": last.n_patients, "terms": int((last.counts > 0).sum())}
+
+
+def candidates(run: NightRun) -> dict[str, Any]:
+    """Ranked diseases of every patient whose evidence changed."""
+    scored = changed_patients(run)
+    standing = _standing_findings(run).join(scored, "subject_id", "left_semi")
+    people = run.table(PATIENTS).where(F.col("known_night") <= F.lit(run.nights.last)).join(scored, "subject_id", "left_semi")
+    masked = score.masked(standing, run.table(NAMINGS).where(F.col("known_night") <= F.lit(run.nights.last)))
+    frame = score.candidates(masked, people, _scoring(run)).withColumn("night_range", F.lit(str(run.nights)))
+    written = run.keep(run.lake.write_nights(frame, CANDIDATES, run.nights))
+    rows = run.lake.arrow(CANDIDATES, ["subject_id", "night"], rows=pc.field("night_range") == str(run.nights))
+    return {"rows": written.rows, "patients": int(pc.count_distinct(rows["subject_id"]).as_py()), "scores": rows.group_by(["subject_id", "night"]).aggregate([]).num_rows}
+
+
+def changed_patients(run: NightRun) -> DataFrame:
+    """Patients of whom something became known, or ceased to stand, in the range (all of them on a lake's first run)."""
+    since = date(1, 1, 1) if run.first_run else run.nights.first
+    within = F.col("night").between(F.lit(since), F.lit(run.nights.last))
+    standing = _standing_findings(run)
+    nights = [
+        standing.select("subject_id", F.col("known_night").alias("night")),
+        standing.select("subject_id", F.col("removed_night").alias("night")),
+        run.table(PATIENTS).select("subject_id", F.col("known_night").alias("night")),
+    ]
+    return nights[0].unionByName(nights[1]).unionByName(nights[2]).where(within).select("subject_id").distinct()
+
+
+def backgrounds(run: NightRun) -> Mapping[str, Background]:
+    """The background of every month in the range."""
+    closure = [(hpo_id, ancestor) for hpo_id in run.ontology.terms for ancestor in run.ontology.ancestors(hpo_id)]
+    ancestors = run.spark.createDataFrame(pa.table({"hpo_id": [c[0] for c in closure], "term": [c[1] for c in closure]}))
+    steps = score.background_steps(_standing_findings(run), ancestors).collect()
+    entries = _entry_months(run)
+    made = {}
+    for month in sorted({month_of(night) for night in run.nights} | {month_of(run.first_screened)} | set(_earlier_months(run))):
+        n_patients = sum(count for entry, count in entries.items() if entry < month)
+        patients: dict[str, int] = {}
+        for row in steps:
+            if row["month"] < month:
+                patients[row["term"]] = patients.get(row["term"], 0) + row["step"]
+        made[month] = Background.from_counts(run.knowledge, month, n_patients, {term: count for term, count in patients.items() if count > 0})
+    return made
+
+
+def _earlier_months(run: NightRun) -> list[str]:
+    """Months of scores that stand from before the range: needed to tell what only a new background moved."""
+    nights = run.lake.arrow(CANDIDATES, ["night"])["night"]
+    return sorted({month_of(night) for night in pc.unique(nights).to_pylist()})
+
+
+def _entry_months(run: NightRun) -> dict[str, int]:
+    entries = run.table(PATIENTS).groupBy("subject_id").agg(F.min("known_night").alias("entry"))
+    rows = entries.groupBy(F.date_format("entry", "yyyy-MM").alias("month")).agg(F.count("*").alias("patients")).collect()
+    return {row["month"]: row["patients"] for row in rows}
+
+
+def _standing_findings(run: NightRun) -> DataFrame:
+    """All findings known by the range's end, with the night their source was replaced, under merged patients too."""
+    notes, events = run.table(NOTES), run.table(EVENTS)
+    until = F.lit(run.nights.last)
+    replaced = spans(notes.where(F.col("known_night") <= until), events.where(F.col("known_night") <= until))
+    rows = run.table(FINDINGS).where(F.col("known_night") <= until).join(replaced, ["source_id", "source_version"], "left")
+    return with_merged(rows, merges(run.table(PATIENTS).where(F.col("known_night") <= until)))
+
+
+def _scoring(run: NightRun) -> score.Scoring:
+    configuration = run.configuration
+    return score.Scoring(
+        run_id=run.run_id, knowledge_folder=str(run.knowledge_folder), backgrounds=backgrounds(run), parameters=RankingParameters(),
+        nights=run.nights, first_screened=run.first_screened, top=configuration.evidence.top, threshold=configuration.policy.threshold,
+        never_screened=frozenset(configuration.policy.diseases_never_screened), opted_out=run.opted_out,
+    )  # fmt: skip
+
+
+def _read(run: NightRun, pull: Pull) -> DataFrame:
+    """What the readers found in a pull's texts, each distinct text read once."""
+    place = run.lake.scratch / "read" / f"{run.lexicon.version}-{run.naming_set.version}" / pull.name
+    if not (place / "complete").is_file():
+        texts = run.table(NOTES).where(f"pull = '{pull.name}' and {READABLE}").select("text_sha256", "text").dropDuplicates(["text_sha256"])
+        run.say(f"Reading {texts.count():,} distinct texts")
+        shared = texts.repartition(max(1, run.configuration.spark.partitions))
+        read_texts(run.spark, shared, run.lexicon, run.naming_set).write.mode("overwrite").parquet(str(place / "rows"))
+        (place / "complete").touch()
+    return run.spark.read.parquet(str(place / "rows"))
+
+
+def _per_pull(run: NightRun, table: Table, of_pull: Callable[[Pull], DataFrame]) -> dict[str, Any]:
+    new = 0
+    for pull in run.pulls_to_read(table):
+        new += run.keep(run.lake.write(of_pull(pull), table, pull.name)).rows
+    return {"rows": new, "patients": int(pc.count_distinct(run.lake.arrow(table, ["subject_id"])["subject_id"]).as_py())}
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {str(item["values"]): item["counts"] for item in pc.value_counts(column).to_pylist()}

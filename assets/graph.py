@@ -1,0 +1,152 @@
+"""The asset graph: every layer's steps in the order the data flows, once by night and once for the past.
+
+Nights from the site's first live night on are Dagster partitions. The past before it is one range in a job of its own,
+over the same steps, since thousands of partitions would only be thousands of events (DESIGN, "One engine").
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from assets import evidence, outcome, raw, screen, timeline
+from assets.checks import CHECKED, checks_of
+from assets.night_run import NightRun
+from connectors import configuration
+from connectors.lake import Lake
+from zebrawatch.errors import SourceError, ZebrawatchError
+from zebrawatch.nights import NightRange
+
+NIGHTS_TAG = "zebrawatch/nights"
+ALL_NIGHTS = "all"
+PAST = "past"
+_RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+_NIGHT_TAG = "dagster/partition"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One asset: its table's name, its layer, the steps it reads, the function that makes it."""
+
+    name: str
+    group: str
+    deps: tuple[str, ...]
+    make: Callable[[NightRun], dict[str, Any]]
+    retries: int = 0
+
+
+STEPS = (
+    Step("raw_fhir", "raw", (), raw.raw_fhir, retries=2),
+    Step("quarantine", "raw", ("raw_fhir",), raw.quarantine),
+    Step("patients", "timeline", ("raw_fhir",), timeline.patients),
+    Step("notes", "timeline", ("raw_fhir",), timeline.notes),
+    Step("events", "timeline", ("raw_fhir",), timeline.events),
+    Step("findings", "evidence", ("notes", "events"), evidence.findings),
+    Step("namings", "evidence", ("notes", "events"), evidence.namings),
+    Step("background", "evidence", ("patients", "findings"), evidence.background),
+    Step("candidates", "evidence", ("patients", "findings", "namings", "background"), evidence.candidates),
+    Step("suspicions", "screen", ("namings", "events"), screen.suspicions),
+    Step("flags", "screen", ("candidates", "suspicions", "patients"), screen.flags),
+    Step("lead_time", "outcome", ("flags", "suspicions", "patients"), outcome.lead_time),
+    Step("published", "outcome", ("lead_time", "quarantine"), outcome.published),
+)
+
+
+class ScreenRun(dg.ConfigurableResource[NightRun]):
+    """The run over a range of nights that all steps of one Dagster run share; it holds the lake's lock while it lasts."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[NightRun]:
+        """Open the lake and lock it for the run."""
+        settings = configuration.load()
+        log = context.log
+        with _plainly():
+            lake = Lake.open(settings.lake_folder, create=True)
+            with lake.writing(settings.lake.lock_wait_seconds):
+                run = context.run
+                tags: Mapping[str, str] = run.tags if run else {}
+                say = PROGRESS or (lambda text: log.info(text) if log else None)
+                yield NightRun(settings, lake, run.run_id if run else "none", _asked(tags), say)
+
+
+PROGRESS: Callable[[str], None] | None = None
+"""Where progress goes; the command line sets it, under `dagster dev` it goes to the run's log."""
+
+
+def _asked(tags: Mapping[str, str]) -> NightRange | None:
+    if NIGHTS_TAG in tags:
+        return None if tags[NIGHTS_TAG] == ALL_NIGHTS else NightRange.parse(tags[NIGHTS_TAG])
+    if _NIGHT_TAG in tags:
+        return NightRange.parse(tags[_NIGHT_TAG])
+    if _RANGE_TAGS[0] in tags:
+        return NightRange.parse(f"{tags[_RANGE_TAGS[0]]}..{tags[_RANGE_TAGS[1]]}")
+    raise SourceError(f"This run names no nights; give it a partition, or the tag {NIGHTS_TAG}: A..B.")
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Faults a user can mend become one clear sentence in Dagster, and are not tried again."""
+    try:
+        yield
+    except ZebrawatchError as error:
+        raise dg.Failure(description=str(error), allow_retries=isinstance(error, SourceError)) from error
+
+
+def night_partitions(first_live_night: str, zone: str) -> dg.DailyPartitionsDefinition:
+    """One partition a night, from the site's first live night on."""
+    return dg.DailyPartitionsDefinition(start_date=first_live_night, timezone=zone)
+
+
+def assets_of(partitions: dg.PartitionsDefinition[str] | None) -> list[dg.AssetsDefinition]:
+    """All steps as assets: by night, or without partitions as the group `past`."""
+    return [_asset(step, partitions) for step in STEPS]
+
+
+def _key(name: str, partitions: object) -> dg.AssetKey:
+    return dg.AssetKey([name] if partitions else [PAST, name])
+
+
+def _asset(step: Step, partitions: dg.PartitionsDefinition[str] | None) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=_key(step.name, partitions),
+        deps=[_key(name, partitions) for name in step.deps],
+        group_name=step.group if partitions else PAST,
+        description=step.make.__doc__,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+        retry_policy=dg.RetryPolicy(max_retries=step.retries, delay=30, backoff=dg.Backoff.EXPONENTIAL) if step.retries else None,
+        check_specs=[
+            dg.AssetCheckSpec(name, asset=_key(step.name, partitions), blocking=True, description=about) for name, about in CHECKED.get(step.name, ())
+        ],
+        kinds={"spark"} if step.group in ("timeline", "evidence", "screen") else set(),
+        required_resource_keys={"screen_run"},
+    )
+    def made(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        run: NightRun = context.resources.screen_run
+        run.say(f"· {step.name}")
+        begun = time.monotonic()
+        with _plainly():
+            facts = step.make(run)
+            results = checks_of(step.name, run)
+        yield dg.MaterializeResult(
+            metadata={**{name: _metadata(value) for name, value in facts.items()}, "seconds": round(time.monotonic() - begun, 2)},
+            check_results=[
+                dg.AssetCheckResult(check_name=result.name, passed=result.passed, severity=result.severity, metadata=result.metadata) for result in results
+            ],
+        )
+
+    return made
+
+
+def _metadata(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        rows = "\n".join(f"| {name} | {number:,} |" if isinstance(number, int) else f"| {name} | {number} |" for name, number in value.items())
+        return dg.MetadataValue.md(f"| | |\n|---|---|\n{rows}") if value else "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return value

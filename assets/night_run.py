@@ -1,0 +1,229 @@
+"""What one run over a range of nights works with: configuration, lake, Spark, knowledge, and what is to be derived."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pyarrow.compute as pc
+
+from connectors import knowledge_files
+from connectors.configuration import Configuration, site_key
+from connectors.lake import Lake, Written
+from connectors.manifest import Manifest, read_manifest
+from connectors.spark import session
+from zebrawatch.errors import LakeError
+from zebrawatch.evidence.lexicon import Lexicon
+from zebrawatch.fhir.subjects import subject_id_of
+from zebrawatch.knowledge.diseases import Knowledge
+from zebrawatch.knowledge.ontology import Ontology
+from zebrawatch.nights import NightRange
+from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
+from zebrawatch.screen.alerts import AlertPolicy
+from zebrawatch.screen.naming import NamingSet
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+PULL_FILE = "pull.json"
+
+
+@dataclass(frozen=True)
+class Pull:
+    """A pull in the lake's `raw/` folder: its manifest and the clock its rows go by."""
+
+    name: str
+    folder: Path
+    manifest: Manifest
+    seen_night: date
+    backload: bool
+    pulled_at: datetime
+
+
+@dataclass
+class NightRun:
+    """One run. `asked` is the range of nights asked for; None means every night the records speak of."""
+
+    configuration: Configuration
+    lake: Lake
+    run_id: str
+    asked: NightRange | None
+    say: Callable[[str], None] = print
+    written: dict[str, Written] = field(default_factory=dict)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The site's time zone."""
+        return self.configuration.zone
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        """The process's Spark session."""
+        return session(self.configuration.spark, self.lake.scratch)
+
+    @cached_property
+    def site_key(self) -> bytes:
+        """Secret key of the pseudonyms."""
+        return site_key(self.configuration)
+
+    # -- nights -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def nights(self) -> NightRange:
+        """The nights this run computes: those asked for, begun where the last published night left off."""
+        last = self.lake.last_night()
+        if self.asked is None:
+            return self._all_nights(last.night if last else None)
+        published = self.lake.nights()
+        if published and self.asked.first < published[0].night:
+            raise LakeError(
+                f"This lake begins at night {published[0].night}; to screen earlier nights, use another lake (--lake DIR)."
+            )
+        if last and self.asked.first > last.night + timedelta(days=1):
+            self.say(f"Nights {last.night + timedelta(days=1)} to {self.asked.first - timedelta(days=1)} were never screened: they are done first.")
+            return NightRange(last.night + timedelta(days=1), self.asked.last)
+        return self.asked
+
+    def _all_nights(self, last_published: date | None) -> NightRange:
+        """From the first (or next) to the last night on which a row became known, live nights left to their own job."""
+        first, last = self.known_nights()
+        live = self.configuration.site.first_live_night
+        if first < live <= last:
+            last = live - timedelta(days=1)
+        begin = last_published + timedelta(days=1) if last_published else first
+        return NightRange(min(begin, last), last)
+
+    def known_nights(self) -> tuple[date, date]:
+        """First and last night on which any row of the timeline became known; LakeError where there is none."""
+        bounds = [pc.min_max(self.lake.arrow(table, ["known_night"])["known_night"]).as_py() for table in (PATIENTS, NOTES, EVENTS)]
+        firsts = [bound["min"] for bound in bounds if bound["min"]]
+        if not firsts:
+            raise LakeError("The source holds no usable row; `zebrawatch quarantine list` says why.")
+        return min(firsts), max(bound["max"] for bound in bounds if bound["max"])
+
+    @cached_property
+    def first_screened(self) -> date:
+        """The first night this lake was screened on; history known before it counts from there (backlog)."""
+        published = self.lake.nights()
+        return published[0].night if published else self.nights.first
+
+    @property
+    def first_run(self) -> bool:
+        """Whether nights before this run's first were never screened."""
+        return self.first_screened == self.nights.first
+
+    # -- pulls ------------------------------------------------------------------------------------------------------
+
+    def pulls(self) -> list[Pull]:
+        """All pulls of the lake, in order of their night."""
+        found = []
+        for folder in sorted(path for path in self.lake.raw.iterdir() if (path / PULL_FILE).is_file()):
+            manifest = read_manifest(folder)
+            facts = json.loads((folder / PULL_FILE).read_text())
+            if manifest is not None:
+                found.append(
+                    Pull(folder.name, folder, manifest, date.fromisoformat(facts["seen_night"]), facts["backload"], datetime.fromisoformat(facts["pulled_at"]))
+                )
+        return sorted(found, key=lambda pull: (pull.seen_night, pull.name))
+
+    def new_pulls(self) -> list[Pull]:
+        """Pulls that no published night holds yet."""
+        last = self.lake.nights()
+        done = set(last[-1].identity.get("pulls", ())) if last else set()
+        return [pull for pull in self.pulls() if pull.name not in done]
+
+    def pulls_to_read(self, table: Table) -> list[Pull]:
+        """Pulls whose texts and events are to be read for a table: the new ones; all, where the reader changed since."""
+        last = self.lake.nights()
+        if last and self.lake.exists(table) and last[-1].identity.get("readers") == self.readers:
+            return self.new_pulls()
+        return self.pulls()
+
+    @property
+    def readers(self) -> str:
+        """Version of what reads texts and events."""
+        return f"{self.lexicon.version}-{self.naming_set.version}"
+
+    @property
+    def label(self) -> str:
+        """How this run is named before its nights are known."""
+        return str(self.asked) if self.asked else "all nights"
+
+    def describe_pull(self, folder: Path, manifest: Manifest, *, backload: bool) -> Pull:
+        """Remember the clock of a new pull beside its files."""
+        pulled_at = manifest.transaction_time or datetime.now(UTC)
+        seen = self.asked.last if self.asked else pulled_at.astimezone(self.zone).date()
+        facts = {"seen_night": seen.isoformat(), "backload": backload, "pulled_at": pulled_at.isoformat()}
+        (folder / PULL_FILE).write_text(json.dumps(facts) + "\n")
+        return Pull(folder.name, folder, manifest, seen, backload, pulled_at)
+
+    # -- knowledge --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _compiled(self) -> tuple[Knowledge, Path]:
+        return knowledge_files.compiled(self._files, self.lake.knowledge)
+
+    @cached_property
+    def _files(self) -> Any:
+        return knowledge_files.knowledge_files(self.configuration.knowledge.folder)
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """Compiled knowledge about rare diseases."""
+        return self._compiled[0]
+
+    @property
+    def knowledge_folder(self) -> Path:
+        """Where it lies, for the workers."""
+        return self._compiled[1]
+
+    @cached_property
+    def ontology(self) -> Ontology:
+        """The Human Phenotype Ontology."""
+        return knowledge_files.ontology_of(self._files)
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The recogniser's lexicon."""
+        return Lexicon.build(self.ontology)
+
+    @cached_property
+    def naming_set(self) -> NamingSet:
+        """The naming set."""
+        return NamingSet.build(self.knowledge, self.ontology)
+
+    @property
+    def policy(self) -> AlertPolicy:
+        """The alert policy."""
+        policy = self.configuration.policy
+        return AlertPolicy(policy.threshold, policy.shown, policy.persistence_nights, policy.same_episode_days)
+
+    @cached_property
+    def opted_out(self) -> frozenset[int]:
+        """Pseudonymous ids of patients who opted out."""
+        listed = self.configuration.policy.opt_out_file
+        if not listed:
+            return frozenset()
+        names = Path(listed).read_text(encoding="utf-8").split()
+        return frozenset(subject_id_of(name, self.site_key) for name in names)
+
+    # -- tables -----------------------------------------------------------------------------------------------------
+
+    def table(self, table: Table) -> DataFrame:
+        """A table as it stands for this run."""
+        return self.lake.read(self.spark, table)
+
+    def keep(self, written: Written) -> Written:
+        """Remember what was written, for the publication."""
+        self.written[written.table] = written
+        return written
+
+    def month_start(self, night: date) -> datetime:
+        """First instant (UTC) of a night's month."""
+        return datetime.combine(night.replace(day=1), time.min, tzinfo=self.zone).astimezone(UTC)

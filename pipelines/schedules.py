@@ -1,0 +1,13 @@
+"""Schedules: night D is screened at 02:00 local time on D+1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+
+def nightly_schedule(job: Any, zone: str) -> dg.ScheduleDefinition:
+    """The nightly run, for the last partition that has ended."""
+    del zone  # the partitions carry the site's time zone
+    return dg.build_schedule_from_partitioned_job(job, name="nightly", hour_of_day=2, minute_of_hour=0)

@@ -1,0 +1,152 @@
+"""Suspicions and flags of a range of nights, a patient at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from zebrawatch.nights import NightRange
+from zebrawatch.schemas import FLAGS
+from zebrawatch.screen.alerts import AlertPolicy, Facts, NightScore, PatientState, Shown, Span, fold
+
+SCORE_COLUMNS = ("subject_id", "night", "rank", "disease_id", "disease_name", "posterior", "log10_lr", "p_any", "cause")
+
+
+@dataclass(frozen=True)
+class Folding:
+    """What folds a range of nights: the policy, the nights, where the screen began."""
+
+    policy: AlertPolicy
+    nights: NightRange
+    first_screened: date
+    zone: str
+
+
+def flags(candidates: DataFrame, facts: DataFrame, before: DataFrame, folding: Folding) -> DataFrame:
+    """Rows of FLAGS (without `night_range`) for the nights of the range.
+
+    `candidates` (SCORE_COLUMNS) holds the patients' scores up to the range's last night; `facts` a row a patient and
+    fact (`subject_id, fact, first, until`), fact being suspected / died / restricted / merged; `before` the patients'
+    rows of FLAGS from nights before the range.
+    """
+    together = (
+        candidates.select(*SCORE_COLUMNS)
+        .groupBy("subject_id")
+        .agg(F.collect_list(F.struct(*SCORE_COLUMNS[1:])).alias("scores"))
+        .join(facts.groupBy("subject_id").agg(F.collect_list(F.struct("fact", "first", "until")).alias("facts")), "subject_id", "full_outer")
+        .join(before.groupBy("subject_id").agg(F.collect_list(F.struct(*[F.col(n) for n in FLAGS.schema.names if n != "subject_id"])).alias("flags")), "subject_id", "left")
+        .where("scores is not null or flags is not null")
+    )
+    schema = flag_schema()
+
+    def fold_batches(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        for batch in batches:
+            rows = [change for row in batch.to_pylist() for change in changes_of(row, folding)]
+            yield from pa.Table.from_pylist(rows, schema=schema).to_batches()
+
+    return together.mapInArrow(fold_batches, from_arrow_schema(schema, prefer_timestamp_ntz=False))
+
+
+def changes_of(row: Mapping[str, Any], folding: Folding) -> list[dict[str, Any]]:
+    """One patient's rows of FLAGS in the range, from their scores, facts and earlier flags."""
+    nights = folding.nights
+    scores = scores_of(row["scores"] or ())
+    facts = facts_of(row["facts"] or ())
+    eve = date.fromordinal(nights.first.toordinal() - 1)
+    state = PatientState.rebuild(
+        folding.policy, row["subject_id"], row["flags"] or (), scores, facts, folding.first_screened, eve
+    )
+    changes, _ = fold(folding.policy, state, [score for score in scores if score.night in nights], facts, nights, folding.first_screened)
+    return [{key: value for key, value in change.as_row(str(nights)).items() if key != "night_range"} for change in changes]
+
+
+def scores_of(rows: Iterable[Mapping[str, Any]]) -> list[NightScore]:
+    """A patient's scores, one a night, of candidate rows."""
+    ordered = sorted(rows, key=lambda row: (row["night"], row["rank"]))
+    return [
+        NightScore(night, group[0]["p_any"], tuple(Shown(r["rank"], r["disease_id"], r["disease_name"], r["posterior"], r["log10_lr"]) for r in group), group[0]["cause"])
+        for night, group in ((night, list(rows_)) for night, rows_ in groupby(ordered, key=lambda row: row["night"]))
+    ]  # fmt: skip
+
+
+def facts_of(rows: Iterable[Mapping[str, Any]]) -> Facts:
+    """What bars a patient, of fact rows."""
+    listed = list(rows)
+
+    def first(fact: str) -> date | None:
+        return min((row["first"] for row in listed if row["fact"] == fact), default=None)
+
+    def periods(fact: str) -> tuple[Span, ...]:
+        return tuple(sorted(Span(row["first"], row["until"]) for row in listed if row["fact"] == fact))
+
+    return Facts(first("suspected"), first("died"), periods("restricted"), periods("merged"))
+
+
+def flag_schema() -> pa.Schema:
+    """FLAGS without `night_range`, which the lake fills."""
+    return pa.schema([field.remove_metadata() for field in FLAGS.schema if field.name != "night_range"])
+
+
+def facts(patients: DataFrame, suspicions: DataFrame, opted_out: DataFrame, zone: str) -> DataFrame:
+    """Facts that bar patients: `subject_id, fact, first, until`.
+
+    A death acts from the night on which a version that states it became known.
+    """
+    from pyspark.sql import Window
+
+    order = Window.partitionBy("subject_id").orderBy("known_night", "available_at", "version")
+    spans = patients.withColumn("until", F.lead("known_night").over(order))
+    columns = ("subject_id", "fact", "first", "until")
+
+    def spell(rows: DataFrame, fact: str) -> DataFrame:
+        return rows.select("subject_id", F.lit(fact).alias("fact"), F.col("known_night").alias("first"), "until")
+
+    never = F.lit(None).cast("date")
+    died = patients.where("death_time is not null").withColumn(
+        "known_night", F.greatest("known_night", F.to_date(F.from_utc_timestamp("death_time", zone)))
+    )
+    return (
+        spell(spans.where("restricted or deleted"), "restricted")
+        .unionByName(spell(spans.where("merged_into is not null"), "merged"))
+        .unionByName(spell(died.withColumn("until", never), "died"))
+        .unionByName(suspicions.select("subject_id", F.lit("suspected").alias("fact"), F.col("known_night").alias("first"), never.alias("until")))
+        .unionByName(opted_out.select("subject_id", F.lit("restricted").alias("fact"), F.lit(date(1, 1, 1)).alias("first"), never.alias("until")))
+        .select(*columns)
+    )
+
+
+def suspicions(namings: DataFrame, confirmations: DataFrame, nights: NightRange, *, first_run: bool) -> DataFrame:
+    """Rows of SUSPICIONS (without `night_range`) whose night lies in the range: first hits by disease and kind.
+
+    A lake's first run takes those of all nights before it too.
+
+    `namings` are all namings known up to the range's end (family history alone is none); `confirmations` rows in the
+    same columns that the rule for confirmed found.
+    """
+    from pyspark.sql import Window
+
+    hits = namings.where("kind in ('specific', 'general')").unionByName(confirmations.where("kind = 'confirmed'"))
+    order = Window.partitionBy("subject_id", "disease_id", "kind").orderBy("known_night", "event_time", "source_id", "start")
+    first = hits.withColumn("_nth", F.row_number().over(order)).where("_nth = 1")
+    since = date(1, 1, 1) if first_run else nights.first
+    return first.where(F.col("known_night").between(since, nights.last)).select(
+        "subject_id", "disease_id", "kind", "evidence_class", "phenotype_name", "source_id", "quote", "event_time", "known_night"
+    )
+
+
+def confirmations(namings: DataFrame) -> DataFrame:
+    """Rows of NAMINGS of kind `confirmed`: those found so, and diseases coded on two dates, from the second on (OUTCOMES)."""
+    from pyspark.sql import Window
+
+    order = Window.partitionBy("subject_id", "disease_id").orderBy("known_night", "event_time", "source_id")
+    coded = namings.where("evidence_class = 'code' and kind = 'specific'").withColumn("_day", F.dense_rank().over(order.orderBy(F.to_date("event_time"))))
+    second = coded.where("_day = 2").withColumn("kind", F.lit("confirmed")).drop("_day")
+    return namings.where("kind = 'confirmed'").unionByName(second)

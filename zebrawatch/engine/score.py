@@ -1,0 +1,193 @@
+"""Candidates: every patient scored on the nights, within a range, on which their weighed evidence changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from zebrawatch.engine.chart import Chart, Demographics, Finding, Key
+from zebrawatch.evidence.background import Background
+from zebrawatch.evidence.ranking import Ranker, Ranking, RankingParameters
+from zebrawatch.knowledge.diseases import Knowledge
+from zebrawatch.nights import NightRange, month_of
+from zebrawatch.schemas import CANDIDATES
+
+PATIENT_COLUMNS = ("subject_id", "known_night", "sex", "birth_date", "restricted", "merged_into", "deleted")
+STANDING = date(9999, 12, 31)  # stands in for "not removed" where a maximum is taken
+FINDING_COLUMNS = (
+    "subject_id", "source_id", "origin", "hpo_id", "assertion", "experiencer", "start", "end", "quote", "event_time",
+    "known_night", "removed_night", "masked_for",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What scores a range of nights: knowledge (a compiled folder), backgrounds by month, parameters, policy's threshold.
+
+    `run_id` tells workers that live on between runs one scoring from the next.
+    """
+
+    run_id: str
+    knowledge_folder: str
+    backgrounds: Mapping[str, Background]
+    parameters: RankingParameters
+    nights: NightRange
+    first_screened: date
+    top: int
+    threshold: float
+    never_screened: frozenset[str] = frozenset()
+    opted_out: frozenset[int] = frozenset()
+
+
+class Scorer:
+    """Scores one patient over a range of nights; rankers of a month are built once a worker."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.scoring = scoring
+        self.knowledge = knowledge_of(scoring.knowledge_folder)
+        self._rankers: dict[str, Ranker] = {}
+
+    def ranker(self, month: str) -> Ranker:
+        """The ranker with the month's background."""
+        background = self.scoring.backgrounds[month]
+        if month not in self._rankers:
+            self._rankers[month] = Ranker(self.knowledge, background, self.scoring.parameters, never=self.scoring.never_screened)
+        return self._rankers[month]
+
+    def candidates(self, subject_id: int, chart: Chart) -> Iterator[dict[str, Any]]:
+        """Rows of CANDIDATES for the nights of the range, without `night_range`."""
+        before: tuple[date, Key] | None = None
+        for night, key in chart.turns(self.scoring.first_screened, self.scoring.nights.last):
+            if night in self.scoring.nights:
+                yield from self._rows(subject_id, chart, night, key, before)
+            before = (night, key)
+
+    def _rows(self, subject_id: int, chart: Chart, night: date, key: Key, before: tuple[date, Key] | None) -> Iterator[dict[str, Any]]:
+        month = month_of(night)
+        ranking = self._rank(chart, night, month)
+        cause = self._cause(chart, night, key, before, ranking)
+        for entry in ranking.entries:
+            yield {
+                "subject_id": subject_id,
+                "night": night,
+                "rank": entry.rank,
+                "disease_id": entry.disease_id,
+                "disease_name": entry.disease_name,
+                "log10_lr": entry.log10_lr,
+                "posterior": entry.posterior,
+                "p_any": ranking.p_any,
+                "n_findings": ranking.n_findings,
+                "cause": cause,
+                "background": self.scoring.backgrounds[month].version,
+                "contributions": [asdict(contribution) for contribution in entry.contributions],
+                "expected_absent": list(entry.expected_absent),
+            }
+
+    def _rank(self, chart: Chart, night: date, month: str) -> Ranking:
+        evidence = [] if chart.barred(night) else chart.evidence(night, date.fromisoformat(f"{month}-01"))
+        return self.ranker(month).rank(evidence, chart.person(night), top=self.scoring.top)
+
+    def _cause(self, chart: Chart, night: date, key: Key, before: tuple[date, Key] | None, ranking: Ranking) -> str:
+        """What moved the score (alerts.NightScore): an alert that only a new background caused gives no lead."""
+        if before is None:
+            return "evidence"
+        if key < before[1]:
+            return "source removed"
+        earlier = month_of(before[0])
+        if earlier == month_of(night) or ranking.p_any < self.scoring.threshold:
+            return "evidence"
+        return "evidence" if self._rank(chart, night, earlier).p_any >= self.scoring.threshold else "background"
+
+
+@lru_cache(maxsize=2)
+def knowledge_of(folder: str) -> Knowledge:
+    """Compiled knowledge of a folder, loaded once a process."""
+    return Knowledge.load(Path(folder))
+
+
+_SCORERS: dict[str, Scorer] = {}
+
+
+def scorer_of(scoring: Scoring) -> Scorer:
+    """The scorer of this process, built once a run."""
+    if scoring.run_id not in _SCORERS:
+        _SCORERS.clear()
+        _SCORERS[scoring.run_id] = Scorer(scoring)
+    return _SCORERS[scoring.run_id]
+
+
+def candidates(findings: DataFrame, patients: DataFrame, scoring: Scoring) -> DataFrame:
+    """Rows of CANDIDATES (without `night_range`) for the patients of `patients`.
+
+    `findings` has FINDING_COLUMNS (all standing and removed findings of these patients), `patients` PATIENT_COLUMNS (a
+    row a version). One Python stage, a patient at a time.
+    """
+    shared = findings.sparkSession.sparkContext.broadcast(scoring)
+    schema = candidate_schema()
+
+    def score(key: tuple[Any, ...], left: pa.Table, right: pa.Table) -> pa.Table:
+        scorer = scorer_of(shared.value)
+        subject_id = int(key[0].as_py())
+        rows = [] if subject_id in scorer.scoring.opted_out else list(scorer.candidates(subject_id, chart_of(left, right)))
+        return pa.Table.from_pylist(rows, schema=schema)
+
+    grouped = findings.select(*FINDING_COLUMNS).groupBy("subject_id").cogroup(patients.select(*PATIENT_COLUMNS).groupBy("subject_id"))
+    return grouped.applyInArrow(score, from_arrow_schema(schema, prefer_timestamp_ntz=False))
+
+
+def candidate_schema() -> pa.Schema:
+    """CANDIDATES without `night_range`, which the lake fills."""
+    return pa.schema([field.remove_metadata() for field in CANDIDATES.schema if field.name != "night_range"])
+
+
+def chart_of(findings: pa.Table, demographics: pa.Table) -> Chart:
+    """A patient's chart of Arrow rows."""
+    return Chart(
+        (
+            Finding(
+                row["source_id"], row["origin"], row["hpo_id"], row["assertion"], row["experiencer"], row["start"], row["end"], row["quote"],
+                row["event_time"], row["known_night"], row["removed_night"], frozenset(row["masked_for"] or ()),
+            )
+            for row in findings.to_pylist()
+        ),
+        [
+            Demographics(row["known_night"], row["sex"], row["birth_date"], bool(row["restricted"]), row["merged_into"], bool(row["deleted"]))
+            for row in demographics.to_pylist()
+        ],
+    )  # fmt: skip
+
+
+def masked(findings: DataFrame, namings: DataFrame) -> DataFrame:
+    """Findings with `masked_for`: the diseases that their own document names, family history included (DESIGN, "Masking").
+
+    A name that is also an HPO label masks only where it is coded: the word alone is a finding.
+    """
+    names = namings.where("disease_id is not null and (not phenotype_name or evidence_class = 'code')")
+    by_source = names.groupBy("source_id", "source_version").agg(F.sort_array(F.collect_set("disease_id")).alias("masked_for"))
+    return findings.join(by_source, ["source_id", "source_version"], "left")
+
+
+def background_steps(findings: DataFrame, ancestors: DataFrame) -> DataFrame:
+    """How many patients a term gained or lost, by the month in which that became known: `term, month, step`.
+
+    A background of month M is made of the steps of all months before M. `findings` carry `removed_night`; `ancestors`
+    (`hpo_id, term`) carries a finding to all that it implies. Only what patients are said to have counts.
+    """
+    have = findings.where("experiencer = 'patient' and assertion in ('present', 'historical')")
+    held = (
+        have.join(F.broadcast(ancestors), "hpo_id")
+        .groupBy("subject_id", "term")
+        .agg(F.min("known_night").alias("first"), F.max(F.coalesce("removed_night", F.lit(STANDING))).alias("last"))
+    )
+    gained = held.select("term", F.col("first").alias("night"), F.lit(1).alias("step"))
+    lost = held.where(F.col("last") < F.lit(STANDING)).select("term", F.col("last").alias("night"), F.lit(-1).alias("step"))
+    return gained.unionByName(lost).groupBy("term", F.date_format("night", "yyyy-MM").alias("month")).agg(F.sum("step").alias("step"))

@@ -1,0 +1,95 @@
+"""Texts read once: HPO mentions and namings of every distinct text, in one Python stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from zebrawatch.evidence.lexicon import Lexicon
+from zebrawatch.evidence.recogniser import Recogniser
+from zebrawatch.screen.naming import Namer, NamingSet
+
+READ_SCHEMA = pa.schema(
+    [
+        ("text_sha256", pa.string()),
+        ("start", pa.int32()),
+        ("end", pa.int32()),
+        ("quote", pa.string()),
+        ("assertion", pa.string()),
+        ("hpo_id", pa.string()),
+        ("origin", pa.string()),
+        ("experiencer", pa.string()),
+        ("sentence", pa.string()),
+        ("disease_id", pa.string()),
+        ("evidence_class", pa.string()),
+        ("kind", pa.string()),
+        ("phenotype_name", pa.bool_()),
+    ]
+)
+"""A row a mention (`hpo_id` set) or a naming (`evidence_class` set) of a text."""
+
+
+@dataclass(frozen=True)
+class Readers:
+    """What reads a text: the recogniser of findings and the detector of namings."""
+
+    recogniser: Recogniser
+    namer: Namer
+
+    def read(self, text: str) -> Iterator[dict[str, Any]]:
+        """Rows of READ_SCHEMA for one text, without its hash."""
+        for mention in self.recogniser.find(text):
+            yield {
+                "start": mention.start,
+                "end": mention.end,
+                "quote": text[mention.start : mention.end],
+                "assertion": mention.assertion,
+                "hpo_id": mention.hpo_id,
+                "origin": mention.origin,
+                "experiencer": mention.experiencer,
+                "sentence": text[mention.sentence_start : mention.sentence_end],
+            }
+        for naming in self.namer.find(text):
+            yield {
+                "start": naming.start,
+                "end": naming.end,
+                "quote": text[naming.start : naming.end],
+                "assertion": naming.assertion,
+                "disease_id": naming.disease_id,
+                "evidence_class": naming.evidence_class,
+                "kind": naming.kind,
+                "phenotype_name": naming.phenotype_name,
+            }
+
+
+_READERS: dict[tuple[str, str], Readers] = {}
+
+
+def readers_of(lexicon: Lexicon, naming_set: NamingSet) -> Readers:
+    """The readers of this process, built once: the automata take longer to build than a batch to read."""
+    key = (lexicon.version, naming_set.version)
+    if key not in _READERS:
+        _READERS[key] = Readers(Recogniser(lexicon), Namer(naming_set))
+    return _READERS[key]
+
+
+def read_texts(spark: SparkSession, texts: DataFrame, lexicon: Lexicon, naming_set: NamingSet) -> DataFrame:
+    """Read distinct texts (`text_sha256`, `text`): rows of READ_SCHEMA."""
+    shared = spark.sparkContext.broadcast((lexicon, naming_set))
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        readers = readers_of(*shared.value)
+        for batch in batches:
+            rows = [
+                {"text_sha256": sha, **row}
+                for sha, text in zip(batch.column("text_sha256").to_pylist(), batch.column("text").to_pylist(), strict=True)
+                for row in readers.read(text)
+            ]
+            yield from pa.Table.from_pylist(rows, schema=READ_SCHEMA).to_batches()
+
+    return texts.select("text_sha256", "text").mapInArrow(read, from_arrow_schema(READ_SCHEMA))

@@ -1,0 +1,54 @@
+"""What stood on a night: spans of resource versions, and merges of patients."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F  # noqa: N812
+
+
+def spans(notes: DataFrame, events: DataFrame) -> DataFrame:
+    """For every version of a note or event, the night from which a later version or a deletion replaced it.
+
+    Columns `source_id, source_version, removed_night` (null while it stands). Versions known on the same night follow
+    each other by `available_at`; the last stands.
+    """
+    note_versions = notes.select(F.col("note_id").alias("source_id"), "version", "known_night", "available_at")
+    event_versions = events.select(F.regexp_replace("event_id", "#.*$", "").alias("base"), F.col("event_id").alias("source_id"), "version", "known_night", "available_at")
+    versions = note_versions.withColumn("base", F.col("source_id")).unionByName(event_versions)
+    single = versions.groupBy("base", "version").agg(F.min("known_night").alias("known_night"), F.min("available_at").alias("available_at"))
+    order = Window.partitionBy("base").orderBy("known_night", "available_at", "version")
+    replaced = single.withColumn("removed_night", F.lead("known_night").over(order)).where("removed_night is not null")
+    return versions.join(replaced.select("base", "version", "removed_night"), ["base", "version"]).select(
+        "source_id", F.col("version").alias("source_version"), "removed_night"
+    ).distinct()
+
+
+def merges(patients: DataFrame) -> DataFrame:
+    """Merges and when they held: `from_subject, to_subject, merge_night, unmerge_night` (null while it holds)."""
+    order = Window.partitionBy("subject_id").orderBy("known_night", "available_at", "version")
+    return (
+        patients.withColumn("unmerge_night", F.lead("known_night").over(order))
+        .where("merged_into is not null")
+        .select(F.col("subject_id").alias("from_subject"), F.col("merged_into").alias("to_subject"), F.col("known_night").alias("merge_night"), "unmerge_night")
+    )
+
+
+def with_merged(rows: DataFrame, merged: DataFrame) -> DataFrame:
+    """Rows with `subject_id, known_night, removed_night`, and for every merge a copy under the survivor.
+
+    The copy is known from the merge on and leaves at an unmerge. Chains of merges are followed one step: a survivor
+    that is itself merged passes on its own rows only, as FHIR servers flatten chains (Patient.link points to the
+    record in use).
+    """
+    copies = rows.join(F.broadcast(merged), rows["subject_id"] == merged["from_subject"]).withColumn("subject_id", F.col("to_subject"))
+    copies = copies.withColumn("known_night", F.greatest("known_night", "merge_night")).withColumn(
+        "removed_night", F.least("removed_night", "unmerge_night")
+    )
+    return rows.unionByName(copies.select(*rows.columns))
+
+
+def latest(rows: DataFrame, key: str, through: object) -> DataFrame:
+    """The version of each `key` that stood at the end of night `through`."""
+    order = Window.partitionBy(key).orderBy(F.desc("known_night"), F.desc("available_at"), F.desc("version"))
+    standing = rows.where(F.col("known_night") <= F.lit(through))
+    return standing.withColumn("_nth", F.row_number().over(order)).where("_nth = 1").drop("_nth")
