@@ -8,7 +8,6 @@ CSR over terms: entries of term t stand at `start[t]:start[t + 1]`, in ascending
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numba
 import numpy as np
@@ -35,9 +34,8 @@ class Profiles:
 
 @dataclass(frozen=True)
 class Ratios:
-    """Likelihood ratios above 1 of present terms, CSR over terms; a pair that is not listed matches nowhere."""
+    """Likelihood ratios of one present term, in ascending order of disease; a disease not listed matches nowhere."""
 
-    start: LongArray
     disease: IntArray
     matched: IntArray
     """Term index of the match: the term itself, or the ancestor through which it matches."""
@@ -148,86 +146,52 @@ def annotation_background(profiles: Profiles, n_diseases: int) -> FloatArray:
 
 
 def likelihood_ratios(
-    knowledge: Knowledge, profiles: Profiles, background: FloatArray, parameters: RankingParameters
+    knowledge: Knowledge, profiles: Profiles, background: FloatArray, parameters: RankingParameters, term: int
 ) -> Ratios:
-    """Ratios of all terms: P(term | disease) / P(term | background), or the best over shared ancestors, discounted.
+    """Ratios of one term: P(term | disease) / P(term | background), or the best over shared ancestors, discounted.
 
     An ancestor the disease is itself annotated with keeps `ancestor_weight` of its ratio (the annotation may simply be
     less exact), one shared with a sibling keeps `sibling_weight`. Ancestors more common than `commonest_ancestor` do
-    not count.
+    not count. A background changes every month and a hospital uses a tenth of the terms: so one term at a time.
     """
-    arrays = _ratios(
-        knowledge.ancestor_start,
-        knowledge.ancestor,
-        knowledge.phenotypic,
-        profiles.start,
-        profiles.disease,
-        profiles.probability,
-        profiles.own,
-        background,
-        len(knowledge.diseases),
-        parameters.ancestor_weight,
-        parameters.sibling_weight,
-        parameters.commonest_ancestor,
+    return Ratios(
+        *_ratios(
+            term,
+            knowledge.ancestors(term),
+            profiles.start,
+            profiles.disease,
+            profiles.probability,
+            profiles.own,
+            background,
+            len(knowledge.diseases),
+            parameters.ancestor_weight,
+            parameters.sibling_weight,
+            parameters.commonest_ancestor,
+        )
     )
-    return Ratios(*arrays)
 
 
 @numba.njit(cache=True)
 def _ratios(  # type: ignore[no-untyped-def]
-    ancestor_start, ancestor, phenotypic, start, disease, probability, own, background, n_diseases,
-    ancestor_weight, sibling_weight, commonest,
+    term, ancestors, start, disease, probability, own, background, n_diseases, ancestor_weight, sibling_weight, commonest,
 ):  # fmt: skip
-    n_terms = len(start) - 1
     best = np.zeros(n_diseases)
     where = np.zeros(n_diseases, np.int32)
-    out_start = np.zeros(n_terms + 1, np.int64)
-    room = 1 << 20
-    out_disease = np.empty(room, np.int32)
-    out_matched = np.empty(room, np.int32)
-    out_ratio = np.empty(room, np.float64)
-    touched = np.empty(n_diseases, np.int32)
-    n_out = 0
-    for term in range(n_terms):
-        n_touched = 0
-        if phenotypic[term]:
-            for k in range(ancestor_start[term], ancestor_start[term + 1]):
-                up = ancestor[k]
-                if up != term and background[up] > commonest:
-                    continue
-                for e in range(start[up], start[up + 1]):
-                    ratio = probability[e] / background[up]
-                    if up != term:
-                        ratio *= ancestor_weight if own[e] else sibling_weight
-                    if ratio <= 1.0 and up != term:
-                        continue
-                    d = disease[e]
-                    if best[d] == 0.0:
-                        touched[n_touched] = d
-                        n_touched += 1
-                    if ratio > best[d] or (ratio == best[d] and up < where[d]):
-                        best[d] = ratio
-                        where[d] = up
-            if n_out + n_touched > room:
-                room = max(2 * room, n_out + n_touched)
-                grown_disease = np.empty(room, np.int32)
-                grown_disease[:n_out] = out_disease[:n_out]
-                out_disease = grown_disease
-                grown_matched = np.empty(room, np.int32)
-                grown_matched[:n_out] = out_matched[:n_out]
-                out_matched = grown_matched
-                grown_ratio = np.empty(room, np.float64)
-                grown_ratio[:n_out] = out_ratio[:n_out]
-                out_ratio = grown_ratio
-            for d in np.sort(touched[:n_touched]):
-                out_disease[n_out] = d
-                out_matched[n_out] = where[d]
-                out_ratio[n_out] = best[d]
-                n_out += 1
-                best[d] = 0.0
-                where[d] = 0
-        out_start[term + 1] = n_out
-    return out_start, out_disease[:n_out].copy(), out_matched[:n_out].copy(), out_ratio[:n_out].copy()
+    for up in ancestors:
+        if up != term and background[up] > commonest:
+            continue
+        for e in range(start[up], start[up + 1]):
+            ratio = probability[e] / background[up]
+            if up != term:
+                ratio *= ancestor_weight if own[e] else sibling_weight
+            if ratio <= 1.0 and up != term:
+                continue
+            d = disease[e]
+            if ratio > best[d] or (ratio == best[d] and up < where[d]):
+                best[d] = ratio
+                where[d] = up
+    matched = np.flatnonzero(best).astype(np.int32)
+    return matched, where[matched], best[matched]
 
 
 def entry(array_start: LongArray, array_disease: IntArray, term: int, disease: int) -> int | None:
@@ -235,8 +199,3 @@ def entry(array_start: LongArray, array_disease: IntArray, term: int, disease: i
     low, high = int(array_start[term]), int(array_start[term + 1])
     place = low + int(np.searchsorted(array_disease[low:high], disease))
     return place if place < high and array_disease[place] == disease else None
-
-
-def as_arguments(ratios: Ratios) -> tuple[Any, ...]:
-    """The arrays of `ratios` in the order compiled functions take them."""
-    return ratios.start, ratios.disease, ratios.matched, ratios.ratio

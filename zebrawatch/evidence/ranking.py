@@ -91,9 +91,16 @@ class Ranker:
     """Compiled once for a knowledge, a background and parameters; then ranks any number of patients."""
 
     def __init__(
-        self, knowledge: Knowledge, background: Background, parameters: RankingParameters = DEFAULT_PARAMETERS
+        self,
+        knowledge: Knowledge,
+        background: Background,
+        parameters: RankingParameters = DEFAULT_PARAMETERS,
+        *,
+        never: frozenset[str] = frozenset(),
     ) -> None:
-        """BackgroundError where the background was made with other knowledge."""
+        """`never` are ids of diseases that are not screened for. BackgroundError where the background was made with
+        other knowledge.
+        """
         if background.knowledge != knowledge.version:
             raise BackgroundError(
                 f"The background {background.version} was made with knowledge {background.knowledge}, "
@@ -102,13 +109,12 @@ class Ranker:
         self.knowledge = knowledge
         self.background = background
         self.parameters = parameters
-        self._pooled = pool_rows(knowledge, parameters)
-        self.profiles: Profiles = propagate(knowledge, self._pooled, parameters)
-        self.ranked = np.unique(self._pooled[0])
-        default = annotation_background(self.profiles, len(self.ranked))
+        self._pooled, self.profiles, default = _profiles(knowledge, parameters)
+        excluded = [index for each in never if (index := knowledge.index_of(each)) is not None]
+        self.ranked = np.setdiff1d(np.unique(self._pooled[0]), np.array(excluded, np.int32))
         floor = parameters.background_floor
         self.term_probability = background.probability(default, parameters.annotation_patients, floor)
-        self.ratios: Ratios = likelihood_ratios(knowledge, self.profiles, self.term_probability, parameters)
+        self._ratios: dict[int, Ratios] = {}
         self._log_prior = self._make_prior()
 
     def _make_prior(self) -> FloatArray:
@@ -153,16 +159,29 @@ class Ranker:
 
     def log_ratios(self, findings: Sequence[_Finding], person: Person) -> FloatArray:
         """Natural log likelihood ratio of every disease (index of `knowledge.diseases`)."""
-        terms = np.array([finding.term for finding in findings], np.int32)
-        present = np.array([finding.present for finding in findings], np.bool_)
-        noise = np.array([self._noise(finding) for finding in findings], np.float64)
         total = np.zeros(len(self.knowledge.diseases))
-        _accumulate(
-            terms, present, noise, self.parameters.negated_weight, self.term_probability,
-            self.ratios.start, self.ratios.disease, self.ratios.ratio,
-            self.profiles.start, self.profiles.disease, self.profiles.probability, total,
-        )  # fmt: skip
+        for finding in findings:
+            if finding.present:
+                ratios = self.ratios(finding.term)
+                _add_present(total, ratios.disease, ratios.ratio, self._noise(finding))
+            else:
+                low, high = self.profiles.start[finding.term], self.profiles.start[finding.term + 1]
+                _add_denied(
+                    total,
+                    self.profiles.disease[low:high],
+                    self.profiles.probability[low:high],
+                    self.parameters.negated_weight,
+                    self.term_probability[finding.term],
+                )
         return total + self._sex_log_ratio(person)
+
+    def ratios(self, term: int) -> Ratios:
+        """The term's likelihood ratios, computed when first asked for."""
+        known = self._ratios.get(term)
+        if known is None:
+            known = likelihood_ratios(self.knowledge, self.profiles, self.term_probability, self.parameters, term)
+            self._ratios[term] = known
+        return known
 
     def _noise(self, finding: _Finding) -> float:
         return self.parameters.noise.get(finding.mention.origin, self.parameters.noise["text"])
@@ -267,10 +286,10 @@ class Ranker:
         """Natural log ratio of one finding for one disease, and the term it matched."""
         if finding.present:
             noise = self._noise(finding)
-            low, high = int(self.ratios.start[finding.term]), int(self.ratios.start[finding.term + 1])
-            at = low + int(np.searchsorted(self.ratios.disease[low:high], disease))
-            if at < high and self.ratios.disease[at] == disease:
-                return float(np.log(noise + (1 - noise) * self.ratios.ratio[at])), int(self.ratios.matched[at])
+            ratios = self.ratios(finding.term)
+            at = int(np.searchsorted(ratios.disease, disease))
+            if at < len(ratios.disease) and ratios.disease[at] == disease:
+                return float(np.log(noise + (1 - noise) * ratios.ratio[at])), int(ratios.matched[at])
             return float(np.log(noise)), None
         low, high = int(self.profiles.start[finding.term]), int(self.profiles.start[finding.term + 1])
         at = low + int(np.searchsorted(self.profiles.disease[low:high], disease))
@@ -317,21 +336,34 @@ class Ranker:
         return NextTest(self.knowledge.terms[term], self.knowledge.labels[term], if_present, if_absent)
 
 
+_Profile = tuple[tuple[IntArray, IntArray, FloatArray], Profiles, FloatArray]
+_PROFILES: dict[tuple[str, str], _Profile] = {}
+
+
+def _profiles(knowledge: Knowledge, parameters: RankingParameters) -> _Profile:
+    """What does not depend on the background: the pooled rows, the profiles, the background the annotations suggest.
+
+    The rankers of all months share them; only the last used knowledge and parameters are kept.
+    """
+    key = (knowledge.version, repr(parameters))
+    if key not in _PROFILES:
+        pooled = pool_rows(knowledge, parameters)
+        profiles = propagate(knowledge, pooled, parameters)
+        _PROFILES.clear()
+        _PROFILES[key] = pooled, profiles, annotation_background(profiles, len(np.unique(pooled[0])))
+    return _PROFILES[key]
+
+
 @numba.njit(cache=True)
-def _accumulate(  # type: ignore[no-untyped-def]
-    terms, present, noise, negated_weight, background, start, disease, ratio, p_start, p_disease, probability, total
-):
-    floor = 0.0
-    for i in range(len(terms)):
-        term = terms[i]
-        if present[i]:
-            low = np.log(noise[i])
-            floor += low
-            for e in range(start[term], start[term + 1]):
-                total[disease[e]] += np.log(noise[i] + (1.0 - noise[i]) * ratio[e]) - low
-        else:
-            base = np.log(1.0 - negated_weight * background[term])
-            for e in range(p_start[term], p_start[term + 1]):
-                total[p_disease[e]] += min(0.0, np.log(1.0 - negated_weight * probability[e]) - base)
-    for d in range(len(total)):
-        total[d] += floor
+def _add_present(total, disease, ratio, noise):  # type: ignore[no-untyped-def]
+    floor = np.log(noise)
+    total += floor
+    for e in range(len(disease)):
+        total[disease[e]] += np.log(noise + (1.0 - noise) * ratio[e]) - floor
+
+
+@numba.njit(cache=True)
+def _add_denied(total, disease, probability, weight, background):  # type: ignore[no-untyped-def]
+    base = np.log(1.0 - weight * background)
+    for e in range(len(disease)):
+        total[disease[e]] += min(0.0, np.log(1.0 - weight * probability[e]) - base)
