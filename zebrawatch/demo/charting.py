@@ -196,7 +196,9 @@ class _Charting:
         self.told += new
         focus = random.choice(new or self.told).hpo_id
         general = "paediatrics" if self.child else "internal medicine"
-        clinic = self.book.clinic_of(focus) if random.random() < 0.5 else random.choice(("primary care", general))
+        clinic = (
+            self.book.manners.clinic_of(focus) if random.random() < 0.5 else random.choice(("primary care", general))
+        )
         hour = random.choice((8, 9, 9, 10, 10, 11, 13, 14, 14, 15, 16))
         at = datetime.combine(day, time(hour, random.randrange(0, 60, 5)), UTC)
         results = [*self._labs(at, new), *self._studies(at, new)]
@@ -262,7 +264,7 @@ class _Charting:
     def _history(self, new: Sequence[PlannedFinding]) -> Iterable[Sentence]:
         random = self.random
         said: list[Sentence] = []
-        waiting = [f for f in new if self.book.manner_of(f.hpo_id) == "symptom"]
+        waiting = [f for f in new if self.book.manners.of(f.hpo_id) == "symptom"]
         while waiting:
             if len(waiting) >= 2 and random.random() < 0.3:
                 first, second = waiting.pop(), waiting.pop()
@@ -271,7 +273,7 @@ class _Charting:
                 said.append(self.say("new_symptom", f=self.mark(waiting.pop().hpo_id, 0.3)))
         known = [f for f in self.told if f not in new]
         for finding in random.sample(known, min(len(known), random.randint(0, 2))):
-            manner = self.book.manner_of(finding.hpo_id)
+            manner = self.book.manners.of(finding.hpo_id)
             key = "ongoing_symptom" if manner == "symptom" else "ongoing_sign" if manner == "sign" else "ongoing_result"
             said.append(self.say(key, f=self.mark(finding.hpo_id)))
         story = tuple(said)
@@ -312,10 +314,10 @@ class _Charting:
     def _exam(self, new: Sequence[PlannedFinding]) -> Iterable[Sentence]:
         random = self.random
         yield self._vitals(new)
-        signs = [f for f in new if self.book.manner_of(f.hpo_id) == "sign" and f.hpo_id not in self.book.measured]
+        signs = [f for f in new if self.book.manners.of(f.hpo_id) == "sign" and f.hpo_id not in self.book.measured]
         for finding in signs:
             yield self.say("new_sign", f=self.mark(finding.hpo_id, 0.1))
-        old = [f for f in self.told if f not in new and self.book.manner_of(f.hpo_id) == "sign"]
+        old = [f for f in self.told if f not in new and self.book.manners.of(f.hpo_id) == "sign"]
         if old and random.random() < 0.5:
             yield self.say("ongoing_sign", f=self.mark(random.choice(old).hpo_id, 0.0))
         for sentence in random.sample(self.book.phrases("exam_normal", child=self.child), random.randint(1, 3)):
@@ -335,7 +337,8 @@ class _Charting:
         pieces: list[str | Mark] = []
         plain = {"BP": f"BP {random.randint(low, high)}/{random.randint(60, 84)}", "HR": f"HR {pulse}"}
         plain["T"] = f"T {random.uniform(36.1, 37.2):.1f}"
-        for value in (*(text for key, text in plain.items() if key not in taken), *values):
+        shown_values: list[str | Mark] = [text for key, text in plain.items() if key not in taken]
+        for value in [*shown_values, *values]:
             pieces += [value, ", "]
         return (*pieces[:-1], ".")
 
@@ -393,10 +396,10 @@ class _Charting:
 
     def _letter(self, at: datetime, clinic: str, new: Sequence[PlannedFinding], results: Sequence[Sentence]) -> Note:
         random = self.random
-        told = [f for f in (new or self.told) if self.book.manner_of(f.hpo_id) == "symptom"] or self.told
+        told = [f for f in (new or self.told) if self.book.manners.of(f.hpo_id) == "symptom"] or self.told
         some = random.sample(told, min(len(told), 4))
         body = [self.say("dear"), self.say("prose_findings", list=joined([self.mark(f.hpo_id, 0.1) for f in some]))]
-        signs = [f for f in new if self.book.manner_of(f.hpo_id) == "sign"]
+        signs = [f for f in new if self.book.manners.of(f.hpo_id) == "sign"]
         body += [self.say("prose_exam", f=self.mark(f.hpo_id, 0.0)) for f in signs]
         body += results
         if random.random() < 0.6:
@@ -423,13 +426,13 @@ class _Charting:
         """Reports of what is newly seen on pictures, now and then one without news; the sentences that quote them."""
         random = self.random
         said: list[Sentence] = []
-        seen = [f for f in new if self.book.manner_of(f.hpo_id) == "study"]
+        seen = [f for f in new if self.book.manners.of(f.hpo_id) == "study"]
         for finding in seen:
-            study = self.book.study_of(finding.hpo_id)
+            study = self.book.manners.study_of(finding.hpo_id)
             self._report(at - timedelta(hours=random.randrange(2, 40)), study, [finding])
             said.append(self.say("new_study", study=study, f=self.mark(finding.hpo_id, 0.0)))
         if not seen and random.random() < 0.2:
-            study = self.book.study_of(random.choice(self.told).hpo_id)
+            study = self.book.manners.study_of(random.choice(self.told).hpo_id)
             self._report(at + timedelta(hours=random.randrange(3, 50)), study, [])
             said.append(self.say("study_plan", study=study))
         return said
@@ -453,7 +456,7 @@ class _Charting:
     def _labs(self, at: datetime, new: Sequence[PlannedFinding]) -> list[Sentence]:
         """Values for findings that are lab values, some repeated, normal ones beside, and sentences that quote them."""
         random, rows = self.random, self.book.labs
-        fresh = [f.hpo_id for f in new if self.book.manner_of(f.hpo_id) == "lab"]
+        fresh = [f.hpo_id for f in new if self.book.manners.of(f.hpo_id) == "lab"]
         sentences = [self.say("new_lab", f=self.mark(t, 0.1)) for t in fresh if t not in rows]
         again = [f.hpo_id for f in self.told if f not in new and f.hpo_id in rows and random.random() < 0.3]
         abnormal = [t for t in fresh if t in rows] + again

@@ -15,6 +15,7 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from zebrawatch.demo.base import FIRST_DAY, LAST_DAY
+from zebrawatch.demo.manner import Manners
 from zebrawatch.demo.profiles import Profile, Wordings, read_table
 from zebrawatch.knowledge.ontology import Ontology
 
@@ -63,6 +64,8 @@ class Course:
     findings: tuple[PlannedFinding, ...]
     causes: tuple[tuple[str, str], ...]
     """Common causes the chart blames: rightly in `explained`, wrongly in the others."""
+    headline: date
+    """The earlier of the specific and the general suspicion; of a control, the matched date."""
     profile: Profile | None = None
     general: date | None = None
     confirmed: date | None = None
@@ -120,6 +123,7 @@ class Planner:
         self._wordings = wordings
         self._profiles = profiles
         self._delays = Delays()
+        self._manners = Manners(ontology)
         ids = {term.name: term.id for term in ontology.terms.values()}
         self._explanations = [_explanation(row, ids) for row in read_table("explanations.csv")]
 
@@ -199,6 +203,7 @@ class Planner:
             visits=self._visits(random, start, index),
             findings=findings,
             causes=self._causes(random, sitter, start),
+            headline=index if general is None else general,
             profile=profile,
             general=general,
             confirmed=confirmed if confirmed <= LAST_DAY else None,
@@ -253,15 +258,17 @@ class Planner:
             return None
         count = len(case.findings)
         if kind == "explained":
-            terms, causes = self._explained(random, sitter, start, count)
+            terms, causes = self._explained(random, sitter, start, case)
         else:
             terms, causes = self._mixed(random, case, sitter, start, count), self._causes(random, sitter, start)
         if len(terms) < min(5, count):
             return None
         # A few patients without a rare disease are sent to genetics too, after all has been told.
         general = index + timedelta(days=random.randrange(1, 200)) if random.random() < 0.1 else None
-        offsets = [visit - case.index for visit in case.visits]
-        visits = sorted({index + o + timedelta(days=round(random.uniform(-12, 12))) for o in offsets})
+        visits: list[date] = []
+        for visit in case.visits:
+            day = index + (visit - case.index) + timedelta(days=round(random.uniform(-12, 12)) if visits else 0)
+            visits.append(max(day, visits[-1] + timedelta(days=1) if visits else start))
         return Course(
             sitter=sitter,
             kind=kind,
@@ -270,27 +277,36 @@ class Planner:
             index=index,
             causes=causes,
             general=general if general is not None and general <= LAST_DAY else None,
-            visits=tuple(v for v in visits if start <= v <= LAST_DAY),
+            visits=tuple(v for v in visits if v <= LAST_DAY),
+            headline=index - (case.index - case.headline),
             findings=self._in_time(random, terms, start),
         )
 
     def _explained(
-        self, random: Random, sitter: Sitter, start: date, count: int
+        self, random: Random, sitter: Sitter, start: date, case: Course
     ) -> tuple[list[str], tuple[tuple[str, str], ...]]:
+        """Findings with a common cause, each like one of the case's: of the same manner, about as long a word."""
         rows = self._explanations_for(sitter, start)
-        random.shuffle(rows)
-        terms: list[str] = []
-        causes: list[tuple[str, str]] = []
+        rows = random.sample(rows, min(len(rows), 8))
+        cause_of: dict[str, Explanation] = {}
         for row in rows:
-            if len(terms) >= count:
-                break
-            fitting = [
-                t for t in row.findings if t not in terms and self._wordings.fits(t, sitter.age(start), sitter.sex)
-            ]
-            terms += random.sample(fitting, min(len(fitting), count - len(terms), 5))
-            causes.append((row.cause, row.statement))
+            for term in row.findings:
+                if self._wordings.fits(term, sitter.age(start), sitter.sex):
+                    cause_of.setdefault(term, row)
+        terms: list[str] = []
+        for finding in random.sample(case.findings, len(case.findings)):
+            free = sorted(set(cause_of) - set(terms))
+            if free:
+                terms.append(min(free, key=lambda term, like=finding.hpo_id: (self._unlike(like, term), term)))
+        causes = {cause_of[term].cause: cause_of[term].statement for term in terms}
         random.shuffle(terms)
-        return terms, tuple(causes)
+        return terms, tuple(causes.items())
+
+    def _unlike(self, one: str, other: str) -> float:
+        """How differently two findings look in a chart, whatever they mean."""
+        written = abs(len(self._wordings.of(one)[0].text) - len(self._wordings.of(other)[0].text))
+        manner = 100.0 * (self._manners.of(one) != self._manners.of(other))
+        return manner + 50.0 * ((one in self._manners.labs) != (other in self._manners.labs)) + written
 
     def _mixed(self, random: Random, case: Course, sitter: Sitter, start: date, count: int) -> list[str]:
         donors = random.sample([p for p in self._profiles if p is not case.profile], 6)
@@ -309,7 +325,7 @@ class Planner:
 
     def _causes(self, random: Random, sitter: Sitter, start: date) -> tuple[tuple[str, str], ...]:
         rows = self._explanations_for(sitter, start)
-        return tuple((r.cause, r.statement) for r in random.sample(rows, min(3, len(rows))))
+        return tuple((r.cause, r.statement) for r in random.sample(rows, min(random.randint(3, 6), len(rows))))
 
     @staticmethod
     def _visits(random: Random, start: date, index: date) -> tuple[date, ...]:

@@ -6,17 +6,17 @@ the text again.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.resources import files
 from random import Random
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from zebrawatch.demo.course import Course
-from zebrawatch.demo.profiles import Wordings, read_table
+from zebrawatch.demo.manner import Manners
+from zebrawatch.demo.profiles import Wordings
 from zebrawatch.knowledge.ontology import Ontology
 
 
@@ -146,26 +146,6 @@ NOTE_KINDS: dict[str, tuple[str, str]] = {
     "letter": ("51852-2", "Letter"),
 }
 
-# Clinic that sees a finding, and investigation that shows it, by the branch of HPO it lies under; the first that fits.
-CLINICS: tuple[tuple[str, str, str], ...] = (
-    ("HP:0000364", "ENT", "Audiogram"),
-    ("HP:0012443", "neurology", "MRI brain"),
-    ("HP:0000707", "neurology", "MRI brain"),
-    ("HP:0003011", "neurology", "EMG"),
-    ("HP:0001627", "cardiology", "Echocardiogram"),
-    ("HP:0001626", "cardiology", "CT angiogram"),
-    ("HP:0000077", "nephrology", "US renal tract"),
-    ("HP:0000119", "urology", "US pelvis"),
-    ("HP:0000478", "ophthalmology", "Slit lamp and fundus photo"),
-    ("HP:0002086", "respiratory", "CT chest"),
-    ("HP:0001871", "haematology", "Blood film"),
-    ("HP:0025031", "gastroenterology", "US abdomen"),
-    ("HP:0000818", "endocrinology", "US neck"),
-    ("HP:0001574", "dermatology", "Skin photographs"),
-    ("HP:0000924", "orthopaedics", "X-ray"),
-    ("HP:0002715", "rheumatology", "US abdomen"),
-)
-
 DENIED = (
     "Fever", "Chest pain", "Dyspnea", "Weight loss", "Night sweats", "Seizure", "Syncope", "Constipation", "Vomiting",
     "Hematuria", "Dysuria", "Joint swelling", "Skin rash", "Headache", "Visual loss", "Dysphagia", "Cough",
@@ -175,36 +155,6 @@ DENIED_ON_EXAM = (
     "Lymphadenopathy", "Hepatomegaly", "Splenomegaly", "Cyanosis", "Clubbing", "Nystagmus", "Muscle weakness",
     "Pedal edema", "Jaundice", "Tremor", "Hypotonia", "Scoliosis", "Pallor", "Goiter", "Ascites", "Hyperreflexia",
 )  # fmt: skip
-
-Manner = Literal["symptom", "sign", "lab", "study"]
-
-_LAB = re.compile(
-    r"(?:emia|penia|cytosis|philia|alkalosis|acidosis)\b|(?:protein|glucos|amino|phosphat|calci|globin)\w*uria|"
-    r"circulating|serum|plasma|urinary \w+ (?:level|conc)|blood (?:level|conc)|concentration|\blevel|antibod|enzyme",
-    re.I,
-)
-_STUDY = re.compile(
-    r"atrophy of|cerebral|cerebell(?:ar|um) (?:atrophy|hypo)|white matter|basal ganglia|ventric|aneurysm|dilat|"
-    r"stenosis|hypertroph|calcif|cyst|effusion|vertebra|epiphys|metaphys|ossif|osteo|fracture|regurgitation|prolapse|septal|lith|"
-    r"hydroneph|calcinosis|conduction velocity|EMG|EEG|electro|fibrosis|scleros|hypoplasia|agenesis|leuko(?:en|dys)|"
-    r"infarct|angioma|lipoma|tumou?r|neoplasm|carcinoma|adenoma|cardiomyopathy|bone density|bronchiectasis|emphysema|"
-    r"polyp|varices|infiltrat",
-    re.I,
-)
-_SIGN = re.compile(
-    r"reflex|clonus|nystagmus|hypotonia|rigidity|spastic|murmur|megaly|contracture|scoliosis|kyphosis|lordosis|pectus|stature|"
-    r"gait|sensory|dermat|macule|papule|telangi|nail|hair|ptosis|strabismus|cephaly|tongue|palate|edema|hypermobil|striae",
-    re.I,
-)
-_SIGN_ROOTS = (
-    "HP:0000152",
-    "HP:0001574",
-    "HP:0040064",
-    "HP:0012372",
-)  # head and neck, integument, limbs, eye morphology
-_SYMPTOM = re.compile(
-    r"pain|ache|algia|itus\b|fatigue|cramp|cough|vomit|nausea|constipat|diarrh|seizure|palpit|insomnia|anxiety", re.I
-)
 
 
 class Book:
@@ -216,7 +166,8 @@ class Book:
         with files(__package__).joinpath("phrases.toml").open("rb") as file:
             self._phrases: dict[str, list[str]] = tomllib.load(file)
         ids = {term.name: term.id for term in ontology.terms.values()}
-        self.labs = {ids[row["finding"]]: row for row in read_table("labs.csv") if row["finding"] in ids}
+        self.manners = Manners(ontology)
+        self.labs = self.manners.labs
         self.denied = tuple(ids[name] for name in DENIED if name in ids)
         self.denied_on_exam = tuple(ids[name] for name in DENIED_ON_EXAM if name in ids)
         self.measured = {ids[name]: name for name in MEASURED if name in ids}
@@ -224,25 +175,6 @@ class Book:
     def phrases(self, key: str, *, child: bool) -> list[str]:
         """The sentence forms of a use, those for children where there are any."""
         return self._phrases.get(f"{key}_child" if child else key) or self._phrases[key]
-
-    def clinic_of(self, term_id: str) -> str:
-        """The clinic that sees a finding."""
-        return next((clinic for root, clinic, _ in CLINICS if self.ontology.under(term_id, root)), "internal medicine")
-
-    def study_of(self, term_id: str) -> str:
-        """The investigation that would show a finding."""
-        return next((study for root, _, study in CLINICS if self.ontology.under(term_id, root)), "CT abdomen")
-
-    def manner_of(self, term_id: str) -> Manner:
-        """Whether a finding is complained of, seen, measured in a laboratory or shown by an investigation."""
-        label = self.ontology.terms[term_id].name
-        if _SYMPTOM.search(label):
-            return "symptom"
-        if term_id in self.labs or _LAB.search(label):
-            return "lab"
-        if any(self.ontology.under(term_id, root) for root in _SIGN_ROOTS) or _SIGN.search(label):
-            return "sign"
-        return "study" if _STUDY.search(label) else "symptom"
 
     def deniable(self, terms: Sequence[str], true: frozenset[str]) -> list[str]:
         """Those of `terms` that can be denied: the patient has neither them nor a kind of them."""
