@@ -541,9 +541,24 @@ def test_a_result_counts_against_its_worst_null() -> None:
 def test_a_broken_gate_is_said_aloud() -> None:
     leaking = {**outcome_sample(), "leak_gate": {"leaks": 2, "documents": 10}}
     text = summary_report(dataclasses.replace(summary_report_sample(), outcome=leaking))
-    assert "2 namings of the disease in 10 scored documents" in text
+    assert "found 2 namings of a disease in the raw text of the 10 documents" in text
     assert "no figure on this page may be quoted" in text
-    assert figures.gate_words({"leak_gate": 0}) == ("No naming of the disease; the gate is zero.", True)
+    assert figures.gate_words(outcome_sample()) == (
+        "Leak gate: a second, independent detector found no naming of a disease in the raw text of the 6,120 documents "
+        "that counted as evidence for it. Set aside: 14 as name of a finding.",
+        True,
+    )
+    unread = {"leak_gate": {"leaks": 0, "documents": 10, "missing_documents": 1}}
+    assert figures.gate_words(unread)[1] is False
+
+
+def test_recall_is_a_share_or_counted_over_planted_namings() -> None:
+    planted = {"suspicion_recall": {"n": 200, "recall": 0.9, "ci95": [0.85, 0.94], "by_wording": {}}}
+    assert figures.recall_words(planted) == (
+        "Recall of the suspicion detector: 90.0% (95% interval 85.0 to 94.0, 200 planted namings); what it misses "
+        "lengthens the lead."
+    )
+    assert "95.8% (95% interval 88.0 to 99.0)" in figures.recall_words(outcome_sample())
 
 
 def test_ppv_is_a_value_or_a_pair_of_bounds() -> None:

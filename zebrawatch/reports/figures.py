@@ -329,41 +329,39 @@ def _k_line(k: str, entry: Mapping[str, Any]) -> KLine:
 
 
 def gate_words(outcome: Mapping[str, Any]) -> tuple[str, bool | None]:
-    """The leak gate in a sentence, and whether it held (None where it was not run)."""
-    gate = outcome.get("leak_gate")
-    leaks = _number(gate)
-    details = _mapping(gate)
-    if leaks is None:
-        leaks = _first(details, "leaks", "hits", "count")
+    """The leak gate in words (zebrawatch.outcome.leak.LeakGate), and whether it held; None where it was not run."""
+    gate = _mapping(outcome.get("leak_gate"))
+    leaks = number_of(gate, "leaks")
     if leaks is None:
         return "The leak gate was not run.", None
-    documents = _first(details, "documents", "scored_documents", "checked")
-    over = "" if documents is None else f" in {documents:,.0f} scored documents"
-    missed = _first(details, "missed_by_detector", "second_detector_only", "misses")
-    found = "none" if missed == 0 else f"{missed or 0:,.0f}"
-    more = "" if missed is None else f" The second, independent detector found {found} that the first had missed."
-    named = {0: "No naming", 1: "One naming"}.get(round(leaks), f"{leaks:,.0f} namings")
-    return f"{named} of the disease{over}; the gate is zero.{more}", leaks == 0
+    named = {0: "no naming", 1: "one naming"}.get(round(leaks), f"{leaks:,.0f} namings")
+    documents = number_of(gate, "documents") or 0.0
+    missing = number_of(gate, "missing_documents") or 0.0
+    words = (
+        f"Leak gate: a second, independent detector found {named} of a disease in the raw text of the {documents:,.0f} "
+        "documents that counted as evidence for it."
+    )
+    if missing:
+        words += f" The text of {missing:,.0f} could not be searched."
+    aside = [f"{count:,} as {why}" for why, count in _mapping(gate.get("set_aside")).items()]
+    if aside:
+        words += f" Set aside: {', '.join(aside)}."
+    return words, leaks == 0 and not missing
 
 
 def recall_words(outcome: Mapping[str, Any]) -> str:
-    """The measured recall of the suspicion detector, with its interval."""
-    entry = outcome.get("suspicion_recall")
-    details = _mapping(entry)
-    value = _number(entry) if not details else _first(details, "value", "recall")
-    interval = interval_of(outcome, "suspicion_recall") or _pair(details.get("ci95"))
+    """The suspicion detector's recall: a share with its `ci95`, or the dict of zebrawatch.outcome.leak.recall."""
+    details = _mapping(outcome.get("suspicion_recall"))
+    value = number_of(details, "recall") if details else number_of(outcome, "suspicion_recall")
+    interval = _pair(details.get("ci95")) or interval_of(outcome, "suspicion_recall")
     if value is None:
         return "Recall of the suspicion detector: not measured; every lead rests on it."
-    n = _first(details, "n", "pairs")
-    over = "" if n is None else f", n = {n:.0f}"
+    n = number_of(details, "n")
+    over = "" if n is None else f", {n:,.0f} planted namings"
     bounds = ""
     if interval is not None:
         bounds = f" (95% interval {worded(interval[0], '%')} to {worded(interval[1], '%')}{over})"
     return f"Recall of the suspicion detector: {worded(value, '%')}%{bounds}; what it misses lengthens the lead."
-
-
-def _first(entry: Mapping[str, Any], *keys: str) -> float | None:
-    return next((value for key in keys if (value := _number(entry.get(key))) is not None), None)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
