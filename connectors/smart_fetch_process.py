@@ -140,10 +140,20 @@ class WholeExporter(bulk_utils.BulkExporter):  # type: ignore[misc]
         return set(), set()
 
     async def _download_all_ndjson_files(self, resource_json: dict[str, Any], item_type: str) -> None:
+        below = Path(self._destination) / ("" if item_type == "output" else item_type)
+        numbers: dict[str, int] = {}
+        downloads = []
         for entry in resource_json.get(item_type) or []:
+            kind, url = entry["type"], entry["url"]
+            numbers[kind] = numbers.get(kind, 0) + 1
             if isinstance(entry.get("count"), int):
-                self._counts[entry["url"]] = entry["count"]
-        await super()._download_all_ndjson_files(resource_json, item_type)
+                self._counts[url] = entry["count"]
+            name = f"{kind}.{numbers[kind]:03}.ndjson.gz"
+            downloads.append(self._download_ndjson_file(url, kind, str(below / name), item_type))
+        # One that fails does not stop the others: what they bring is kept for the restart.
+        for result in await asyncio.gather(*downloads, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     async def _download_ndjson_file(self, url: str, resource_type: str, filename: str, item_type: str) -> None:
         path = Path(filename)
@@ -284,7 +294,7 @@ async def _fetch_once(order: Order, workdir: Path) -> None:
             )
             crawl = order.mode == "crawl" or (order.mode == "auto" and _better_crawled(client))
             filters.crawling = crawl
-            metadata = _begin(workdir, filters)
+            _begin(workdir, filters)
             begun = await _begun(client, workdir)
             await (_crawl if crawl else _bulk)(order, client, filters, workdir)
             await smart_export.run_hydration_tasks(client, str(workdir), filters.resources(), MEDICATION_TASKS, True)
@@ -293,7 +303,7 @@ async def _fetch_once(order: Order, workdir: Path) -> None:
             attachments = await fetch_attachments(client, origin_of(order.url), order.url, workdir)
             if attachments.failed:
                 raise StoppedError("attachments")
-            metadata.mark_complete()
+            lifecycle.OutputMetadata(str(workdir)).mark_complete()
     except cfs.AuthError:
         raise StoppedError("sign-in") from None
     except cfs.NetworkError as error:
@@ -315,15 +325,12 @@ def _better_crawled(client: cfs.FhirClient) -> bool:
     return client.server_type == cfs.ServerType.EPIC or not offers_bulk(client.capabilities)
 
 
-def _begin(workdir: Path, filters: NightFilters) -> lifecycle.OutputMetadata:
-    metadata = lifecycle.OutputMetadata(str(workdir))
+def _begin(workdir: Path, filters: NightFilters) -> None:
     try:
-        metadata.note_context(filters)
+        lifecycle.OutputMetadata(str(workdir)).note_context(filters)
     except SystemExit:  # An unfinished fetch of something else (other types, other time) under the same name.
         shutil.rmtree(workdir)
-        metadata = lifecycle.OutputMetadata(str(workdir))
-        metadata.note_context(filters)
-    return metadata
+        lifecycle.OutputMetadata(str(workdir)).note_context(filters)
 
 
 async def _bulk(order: Order, client: cfs.FhirClient, filters: NightFilters, workdir: Path) -> None:

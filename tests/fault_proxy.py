@@ -143,11 +143,16 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _handle  # noqa: N815  (names of http.server)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """A client that has left is no error here."""
+
+
 @contextmanager
 def fault_proxy(upstream: str = "") -> Iterator[FaultProxy]:
     """Run a proxy on a free port of loopback."""
     handler = type("Handler", (_Handler,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     proxy = FaultProxy(f"http://127.0.0.1:{server.server_address[1]}", upstream)
     handler.proxy = proxy  # type: ignore[attr-defined]

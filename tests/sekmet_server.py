@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import yaml
 
-_PATIENCE_SECONDS = 40
+_PATIENCE_SECONDS = 180
 
 
 @dataclass(frozen=True)
