@@ -6,6 +6,7 @@ docs/fhir.md holds the same as tables for readers.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from zebrawatch.fhir.availability import Availability, Calendar, Getter, Moment,
 from zebrawatch.fhir.codes import meds_code
 from zebrawatch.fhir.subjects import local_id, subject_id_of, type_of
 from zebrawatch.fhir.text import TextLimits, UnreadableError, plain_text, rank_of
+from zebrawatch.units import convert
 
 Row = tuple[Any, ...]
 
@@ -1020,7 +1022,7 @@ def _measured(
 ) -> None:
     number, text, unit = _value(measured)
     interpretation = _category(measured.interpretation)
-    low, high = _reference(measured.referenceRange) if measured.referenceRange else (None, None)
+    low, high = _reference(measured.referenceRange, unit) if measured.referenceRange else (None, None)
     for code, system, display in _codes(measured.code):
         made.append(
             (
@@ -1085,16 +1087,46 @@ def _figure(quantity: fhir.Quantity | None) -> str:
     return "" if quantity is None or quantity.value is None else f"{quantity.comparator or ''}{quantity.value:g}"
 
 
-def _reference(ranges: list[fhir.ReferenceRange]) -> tuple[float | None, float | None]:
-    """Low and high of the normal range: the first one that is untyped or typed normal, and gives a limit."""
+def _reference(ranges: list[fhir.ReferenceRange], unit: str | None) -> tuple[float | None, float | None]:
+    """Low and high of the normal range in `unit`: the first one that is untyped or typed normal, and gives a limit."""
     for one in ranges:
-        if one.type is not None and _first_code(one.type) not in (None, "normal", "Normal", "Normal Range", "N"):
+        if one.type is not None and _first_code(one.type) not in _NORMAL:
             continue
-        low = one.low.value if one.low is not None else None
-        high = one.high.value if one.high is not None else None
+        low, high = _limit(one.low, unit), _limit(one.high, unit)
+        if low is None and high is None and one.text:
+            low, high = _told_range(one.text)
         if low is not None or high is not None:
             return low, high
     return None, None
+
+
+_NORMAL = frozenset(
+    (None, "normal", "Normal", "Normal Range", "N")
+)  # http://terminology.hl7.org/CodeSystem/referencerange-meaning
+_BETWEEN = re.compile(r"\s*\(?\s*(-?\d+(?:\.\d+)?)\s*(?:-|–|to)\s*(\d+(?:\.\d+)?)")
+_BEYOND = re.compile(r"\s*([<>≤≥])\s*=?\s*(\d+(?:\.\d+)?)")
+
+
+def _limit(limit: fhir.Quantity | None, unit: str | None) -> float | None:
+    if limit is None or limit.value is None:
+        return None
+    own = limit.code or limit.unit
+    return (
+        limit.value
+        if own is None or unit is None or own == unit or limit.unit == unit
+        else convert(limit.value, own, unit)
+    )
+
+
+def _told_range(text: str) -> tuple[float | None, float | None]:
+    """Limits of a range told in words: `3.5-5.0 mmol/L`, `<5`."""
+    between = _BETWEEN.match(text)
+    if between:
+        return float(between[1]), float(between[2])
+    beyond = _BEYOND.match(text)
+    if beyond is None:
+        return None, None
+    return (None, float(beyond[2])) if beyond[1] in "<≤" else (float(beyond[2]), None)
 
 
 def _add(events: list[Row], made: list[Row], *, first: bool = True, may_be_empty: bool = False) -> None:
