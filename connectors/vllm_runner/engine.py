@@ -16,9 +16,10 @@ class Engine:
     """An engine in this process; `add` and `step` speak OpenAI chat completion bodies."""
 
     def __init__(self, arguments: dict[str, Any], reasoning_parser: str) -> None:
-        settings = dict(arguments, disable_log_stats=False, enable_prefix_caching=True)
-        if reasoning_parser:
-            settings["reasoning_parser"] = reasoning_parser
+        structured = {"disable_any_whitespace": True, "reasoning_parser": reasoning_parser}  # JSON begins after thought
+        settings = dict(
+            arguments, disable_log_stats=False, enable_prefix_caching=True, structured_outputs_config=structured
+        )
         self._engine = LLMEngine.from_engine_args(EngineArgs(**settings))
         self._tokenizer = self._engine.get_tokenizer()
         self._parser = self._parser_of(reasoning_parser)
@@ -61,7 +62,7 @@ class Engine:
         shape = body.get("response_format") or {}
         if shape.get("type") == "json_schema":
             schema = shape["json_schema"]["schema"]
-            given["structured_outputs"] = StructuredOutputsParams(json=schema, disable_any_whitespace=True)
+            given["structured_outputs"] = StructuredOutputsParams(json=schema)
         most = body.get("max_completion_tokens") or body.get("max_tokens")
         return SamplingParams(max_tokens=most, output_kind=RequestOutputKind.FINAL_ONLY, **given)
 

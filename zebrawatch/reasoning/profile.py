@@ -53,11 +53,11 @@ class ModelProfile:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over everything that can change an answer."""
+        """SHA-256 over what an answer depends on; how the engine is laid out over cards is no part of it."""
         told = {
             "name": self.name, "weights": self.weights, "revision": self.revision, "sha256": self.sha256,
             "context": self.context, "quantisation": self.quantisation, "reasoning_parser": self.reasoning_parser,
-            "answer_tokens": self.answer_tokens, "sampling": dict(self.sampling), "engine": dict(self.engine),
+            "answer_tokens": self.answer_tokens, "sampling": dict(self.sampling),
         }  # fmt: skip
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

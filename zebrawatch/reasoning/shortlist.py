@@ -1,0 +1,118 @@
+"""Who is read tonight, under a budget of patients, tokens or GPU-hours; why each is in or out is kept.
+
+In order: patients the evidence arm would alert, then the likeliest of those above the floor. A fixed random sample of
+the rest is read as well: what it finds measures what the shortlist misses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from zebrawatch.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A patient scored tonight: P(any listed rare disease), the chart's length, and what bars a reading."""
+
+    subject_id: int
+    p_any: float
+    prompt_tokens: int = 0
+    suspected: bool = False
+    answered: bool = False
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The night's budget: at most so many patients and tokens (prompt and answer); None means no limit of that kind.
+
+    GPU-hours become patients by zebrawatch.reasoning.budget. `sample` patients of the rest are read within it.
+    """
+
+    patients: int | None = None
+    tokens: int | None = None
+    sample: int = 0
+
+    def __post_init__(self) -> None:
+        if any(limit is not None and limit < 0 for limit in (self.patients, self.tokens, self.sample)):
+            raise ConfigurationError("a budget of the reasoning arm cannot be negative.")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Whether a patient is read tonight, and why. `sampled` ones were drawn from the rest."""
+
+    subject_id: int
+    read: bool
+    reason: str
+    sampled: bool = False
+
+
+def choose(
+    scored: Sequence[Scored],
+    budget: Budget,
+    night: date,
+    *,
+    threshold: float,
+    floor: float,
+    answer_tokens: int,
+    seed: int,
+) -> list[Choice]:
+    """Choose tonight's patients; one Choice for each, in the order in which they were considered.
+
+    Unchanged charts that were answered before cost nothing and are always in. The sample is drawn by a hash of seed,
+    night and patient, so that it is the same on every run.
+    """
+    barred = sorted((s for s in scored if s.suspected), key=lambda s: s.subject_id)
+    ranked = sorted((s for s in scored if not s.suspected), key=lambda s: (-s.p_any, s.subject_id))
+    listed = [s for s in ranked if s.p_any >= floor or s.answered]
+    rest = sorted((s for s in ranked if s.p_any < floor and not s.answered), key=lambda s: _lot(s, night, seed))
+    purse = _Purse(budget, answer_tokens)
+    drawn = [
+        Choice(s.subject_id, True, "random sample of the rest", sampled=True)
+        for s in rest[: budget.sample]
+        if purse.pay(s)
+    ]
+    choices = [_choice(s, purse, threshold) for s in listed] + drawn
+    sampled = {choice.subject_id for choice in drawn}
+    choices += [Choice(s.subject_id, False, "below the shortlist's floor") for s in rest if s.subject_id not in sampled]
+    return choices + [Choice(s.subject_id, False, "already suspected") for s in barred]
+
+
+def _choice(scored: Scored, purse: _Purse, threshold: float) -> Choice:
+    if scored.answered:
+        return Choice(scored.subject_id, True, "answered before, chart unchanged")
+    if not purse.pay(scored):
+        return Choice(scored.subject_id, False, "the night's budget was spent")
+    why = (
+        "would be alerted by the evidence arm"
+        if scored.p_any >= threshold
+        else "among the likeliest below the threshold"
+    )
+    return Choice(scored.subject_id, True, why)
+
+
+class _Purse:
+    """What is left of the budget; the sample is paid first, so that it cannot be crowded out."""
+
+    def __init__(self, budget: Budget, answer_tokens: int) -> None:
+        self._patients = budget.patients
+        self._tokens = budget.tokens
+        self._answer = answer_tokens
+
+    def pay(self, scored: Scored) -> bool:
+        cost = scored.prompt_tokens + self._answer
+        if (self._patients is not None and self._patients < 1) or (self._tokens is not None and self._tokens < cost):
+            return False
+        if self._patients is not None:
+            self._patients -= 1
+        if self._tokens is not None:
+            self._tokens -= cost
+        return True
+
+
+def _lot(scored: Scored, night: date, seed: int) -> str:
+    return hashlib.sha256(f"{seed}|{night}|{scored.subject_id}".encode()).hexdigest()
