@@ -110,7 +110,7 @@ def pull_server(
     if destination.exists():
         raise SourceError(f"{destination} is in the way: it exists and is no published pull; move it away.")
     with disk_faults(destination):
-        order = _order(settings, destination, since, resource_types)
+        order = order_for(settings, destination, since, resource_types)
         fetched = _fetch(order, settings, progress)
         partial = fresh_partial(destination)
         try:
@@ -127,7 +127,8 @@ def working_folder(settings: FhirServer, destination: Path) -> Path:
     return destination.parent / f".smart-fetch-{key}"
 
 
-def _order(settings: FhirServer, destination: Path, since: datetime | None, types: tuple[str, ...]) -> Order:
+def order_for(settings: FhirServer, destination: Path, since: datetime | None, types: tuple[str, ...]) -> Order:
+    """What the fetching process is told; reads the secrets (ConfigurationError where they are not to be had)."""
     credentials = settings.credentials
     if since is not None and since.tzinfo is None:
         raise SourceError("The time to fetch changes since needs a time zone.")
@@ -164,7 +165,7 @@ class _Fetched:
 
 
 def _fetch(order: Order, settings: FhirServer, progress: Callable[[str], None]) -> _Fetched:
-    for event in _events(order):
+    for event in run_process(order):
         kind = event.pop("event")
         if kind == "file":
             deleted = " deleted" if event["role"] == "deleted" else ""
@@ -178,7 +179,8 @@ def _fetch(order: Order, settings: FhirServer, progress: Callable[[str], None]) 
     raise SourceError(f"Fetching from {settings.source} ended without a result; run again to resume.")
 
 
-def _events(order: Order) -> Iterator[dict[str, Any]]:
+def run_process(order: Order) -> Iterator[dict[str, Any]]:
+    """Run an order in a fetching process and yield its events; the process ends with the iteration."""
     command = [sys.executable, "-m", "connectors.smart_fetch_process"]
     room = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     process = start_process(

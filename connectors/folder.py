@@ -37,7 +37,9 @@ _LONGEST_FIRST_LINES = 1 << 22
 
 
 @dataclass(frozen=True)
-class _Found:
+class FoundFile:
+    """A data file of a folder: its path below the folder, where it lies, whether it holds tombstones."""
+
     name: str
     path: Path
     deleted: bool
@@ -78,7 +80,7 @@ def pull_folder(
     with disk_faults(destination):
         partial = fresh_partial(destination)
         try:
-            files = tuple(_copy(found, partial, progress) for found in _data_files(folder))
+            files = tuple(_copy(found, partial, progress) for found in list_files(folder))
             check_files(folder, files, record, need_patients=need_patients)
             if fingerprint_folder(folder) != state:
                 raise SourceError(f"The folder {folder} changed while it was read; wait until its export has ended.")
@@ -99,7 +101,7 @@ def fingerprint_folder(folder: Path) -> str:
         raise SourceError(f"The source folder {folder} does not exist.")
     if not folder.is_dir():
         raise SourceError(f"The source {folder} is a file; give the folder that holds the NDJSON files.")
-    files = list(_data_files(folder))
+    files = list(list_files(folder))
     if not files:
         raise SourceError(f"The source folder {folder} holds no NDJSON files (*.ndjson, *.jsonl, either with .gz).")
     sides = [folder / name for name in LOG_NAMES if (folder / name).is_file()]
@@ -113,12 +115,13 @@ def fingerprint_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _data_files(folder: Path) -> Iterator[_Found]:
+def list_files(folder: Path) -> Iterator[FoundFile]:
+    """The NDJSON files of a folder and of its sub-folder `deleted`, by name."""
     for below, deleted in ((folder, False), (folder / "deleted", True)):
         if below.is_dir():
             for path in sorted(below.iterdir()):
                 if path.name.endswith(ENDINGS) and path.name not in LOG_NAMES and not path.name.startswith("."):
-                    yield _Found(str(path.relative_to(folder)), path, deleted)
+                    yield FoundFile(str(path.relative_to(folder)), path, deleted)
 
 
 def _data_kind(folder: Path, given: str | None) -> str:
@@ -196,7 +199,7 @@ def _blank(part: bytes | bytearray) -> bool:
     return not part or part.isspace()
 
 
-def _copy(found: _Found, partial: Path, progress: Callable[[str], None]) -> PulledFile:
+def _copy(found: FoundFile, partial: Path, progress: Callable[[str], None]) -> PulledFile:
     target = partial / found.name
     target.parent.mkdir(mode=0o700, exist_ok=True)
     with target.open("wb") as out:
@@ -209,10 +212,10 @@ def _copy(found: _Found, partial: Path, progress: Callable[[str], None]) -> Pull
 
 def describe_file(path: Path, name: str, *, deleted: bool) -> PulledFile:
     """Read a file once and say what it holds; SourceError where it can't be read to its end."""
-    return _read_through(_Found(name, path, deleted), lambda _: None)
+    return _read_through(FoundFile(name, path, deleted), lambda _: None)
 
 
-def _read_through(found: _Found, keep: Callable[[bytes], object]) -> PulledFile:
+def _read_through(found: FoundFile, keep: Callable[[bytes], object]) -> PulledFile:
     digest, counter, size = hashlib.sha256(), LineCounter(), 0
     chunks = _chunks(found)
     first = next(chunks, b"")
@@ -230,7 +233,7 @@ def _read_through(found: _Found, keep: Callable[[bytes], object]) -> PulledFile:
     return PulledFile(found.name, kind, lines, size, digest.hexdigest(), found.deleted)
 
 
-def _chunks(found: _Found) -> Iterator[bytes]:
+def _chunks(found: FoundFile) -> Iterator[bytes]:
     try:
         with found.path.open("rb") as source:
             while chunk := source.read(_CHUNK):
@@ -281,7 +284,7 @@ class _Gzip:
         return SourceError(f"{self._name} is a broken gzip file (damaged or cut short); copy or export it again.")
 
 
-def _unpacker(found: _Found, first: bytes) -> _Plain | _Gzip:
+def _unpacker(found: FoundFile, first: bytes) -> _Plain | _Gzip:
     packed = first.startswith(_GZIP_MAGIC)
     if found.name.endswith(".gz"):
         if not packed:

@@ -48,6 +48,7 @@ from smart_fetch.tasks.meds import MEDICATION_TASKS
 from connectors.attachments import fetch_attachments
 from connectors.fetch_order import Order
 from connectors.folder import DISK_FULL, LineCounter
+from connectors.server_check import try_server
 from connectors.smart_auth import origin_of
 
 FINISHED_NAME = ".finished.json"
@@ -266,6 +267,10 @@ async def fetch(order: Order) -> None:
         await _fetch_once(order, workdir)
 
 
+async def _check(order: Order) -> None:
+    say("checked", steps=await try_server(order))
+
+
 def _workdir(order: Order) -> Path:
     folders = lifecycle.list_workdirs(order.folder)
     for name, (number, nickname) in folders.items():
@@ -446,7 +451,7 @@ def _run(order: Order) -> int:
     guard_requests(order)
     bulk_utils.BulkExporter = WholeExporter
     try:
-        asyncio.run(fetch(order))
+        asyncio.run(_check(order) if order.mode == "check" else fetch(order))
         return 0
     except StoppedError as stopped:
         say("stopped", reason=stopped.reason, status=stopped.status, path=stopped.path)

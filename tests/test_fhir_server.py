@@ -23,6 +23,7 @@ from fetch_nursery import nursery
 from jwcrypto import jwk
 from sekmet_server import ndjson, sekmet
 
+from connectors.doctor import Check, check_folder, check_server
 from connectors.fhir_server import FhirServer, pull_server, read_ids
 from connectors.manifest import Manifest, read_manifest
 from connectors.smart_auth import Credentials, Secret
@@ -641,3 +642,74 @@ def test_an_address_that_would_give_a_secret_away_is_refused(url: str, words: st
     with pytest.raises(ConfigurationError, match=words) as caught:
         FhirServer(url, Credentials(bearer_token=Secret(env="ZW_TEST_TOKEN")))
     assert "word@" not in str(caught.value)
+
+
+# The doctor
+
+
+def checked(proxy: FaultProxy | str, **rest: Any) -> dict[str, Check]:
+    return {check.name: check for check in check_server(settings(proxy, **rest), TYPES)}
+
+
+def test_the_doctor_finds_a_healthy_server_healthy(smart: FaultProxy, keys: dict[str, jwk.JWK], tmp_path: Path) -> None:
+    found = checked(smart, credentials=credentials(tmp_path, keys["ES384"], "ES384"))
+    assert [name for name, check in found.items() if not check.passed] == []
+    assert list(found) == ["key", "metadata", "resource types", "discovery", "sign-in", "bulk export", "one resource"]
+    assert "ES384, key id key-ES384" in found["key"].says
+    assert "FamilyMemberHistory" in found["resource types"].says
+    assert smart.count("DELETE /fhir/bulk-status/") == 1, "the export it tried is cancelled"
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "words"),
+    [
+        (Rule("/metadata", answer=(404, {}, b"")), "metadata", "HTTP status 404"),
+        (Rule("/metadata", answer=(200, {}, b"<html>Welcome</html>")), "metadata", "no CapabilityStatement"),
+        (
+            Rule("/metadata", answer=(200, {}, b'{"resourceType": "CapabilityStatement", "fhirVersion": "3.0.2"}')),
+            "metadata",
+            "FHIR 3.0.2, not R4",
+        ),
+        (Rule("smart-configuration", answer=(404, {}, b"")), "discovery", "no usable token address"),
+        (
+            Rule("/auth/token", answer=(400, {}, b'{"error": "invalid_client", "error_description": "Doe"}')),
+            "sign-in",
+            r"HTTP status 400, invalid_client",
+        ),
+        (Rule(r"\$export", answer=(403, {}, b"")), "bulk export", "HTTP status 403"),
+        (Rule(r"Patient\?_count=1", answer=(403, {}, b"")), "one resource", "HTTP status 403"),
+    ],
+)
+def test_the_doctor_says_what_is_wrong_and_what_to_do(
+    smart: FaultProxy, keys: dict[str, jwk.JWK], tmp_path: Path, rule: Rule, name: str, words: str
+) -> None:
+    smart.rules.append(rule)
+    found = checked(smart, credentials=credentials(tmp_path, keys["ES384"], "ES384"))
+    assert [check.name for check in found.values() if not check.passed] == [name]
+    assert words in found[name].says
+    assert found[name].next_step
+    assert not any("Doe" in str(check) for check in found.values())
+
+
+def test_the_doctor_asks_for_credentials_where_a_server_wants_them(smart: FaultProxy) -> None:
+    found = checked(smart)
+    assert not found["sign-in"].passed
+    assert "none is set" in found["sign-in"].says
+
+
+def test_the_doctor_finds_a_wrong_key_before_it_asks_anybody(smart: FaultProxy, tmp_path: Path) -> None:
+    (tmp_path / "public.pem").write_bytes(key_pair("ES384").export_to_pem())
+    found = checked(smart, credentials=Credentials("client", Secret(file=tmp_path / "public.pem")))
+    assert not found["key"].passed
+    assert "no private key" in found["key"].says
+    assert smart.seen == []
+
+
+def test_the_doctor_looks_at_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "Patient.ndjson").write_bytes(ndjson([patient("p1")]))
+    found = {check.name: check for check in check_folder(tmp_path)}
+    assert found["Patient"].passed
+    assert not found["DocumentReference"].passed
+    assert "notes carry most" in str(found["DocumentReference"])
+    (broken,) = check_folder(tmp_path / "nowhere")
+    assert "does not exist" in str(broken)
