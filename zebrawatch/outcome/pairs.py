@@ -95,6 +95,7 @@ def pairs(
     gene_symbols: frozenset[str] = frozenset(),
     merged: dict[int, int] | None = None,
     count_phenotype_names: bool = False,
+    prevalent_days: int = PREVALENT_DAYS,
 ) -> PairTable:
     """Class and dates of every pair.
 
@@ -112,24 +113,24 @@ def pairs(
     found = _Suspicions(suspicions, matcher, count_phenotype_names)
     given = _labels(labels, merged or {}, notes)
     given += _confirmed(found, given, matcher)
+    rules = _Rules(matcher, groups, gene_symbols, first_screened_night, last_night, prevalent_days)
     spans = {person.subject_id: person for person in observed(people)}
-    rows = [
-        _pair(
-            label,
-            spans.get(label.subject_id or 0),
-            found,
-            matcher,
-            notes,
-            groups,
-            gene_symbols,
-            first_screened_night,
-            last_night,
-        )
-        for label in given
-    ]
+    rows = [_pair(label, spans.get(label.subject_id or 0), found, rules, notes) for label in given]
     return PairTable(
         pd.DataFrame(rows, columns=list(PAIR_COLUMNS)), pd.DataFrame(notes.rows, columns=list(PROBLEM_COLUMNS))
     )
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What a label is judged by."""
+
+    matcher: Matcher
+    groups: frozenset[str]
+    genes: frozenset[str]
+    first_screened_night: date
+    last_night: date
+    prevalent_days: int
 
 
 class _Suspicions:
@@ -208,34 +209,22 @@ def _confirmed(found: _Suspicions, given: list[_Label], matcher: Matcher) -> lis
     return rows
 
 
-def _unusable(
-    label: _Label, span: Observed | None, matcher: Matcher, groups: frozenset[str], genes: frozenset[str]
-) -> str | None:
+def _unusable(label: _Label, span: Observed | None, rules: _Rules) -> str | None:
     if label.subject_id is None or span is None:
         return "unknown patient"
-    if GENE_ID.match(label.disease_id) or label.disease_id in genes:
+    if GENE_ID.match(label.disease_id) or label.disease_id in rules.genes:
         return "gene id as label"
-    if label.disease_id in groups:
+    if label.disease_id in rules.groups:
         return "group id as label"
-    if not matcher.knows(label.disease_id) and not DISEASE_ID.match(label.disease_id):
+    if not rules.matcher.knows(label.disease_id) and not DISEASE_ID.match(label.disease_id):
         return "unknown disease"
     return None
 
 
-def _pair(
-    label: _Label,
-    span: Observed | None,
-    found: _Suspicions,
-    matcher: Matcher,
-    notes: _Notes,
-    groups: frozenset[str],
-    genes: frozenset[str],
-    first_screened_night: date,
-    last_night: date,
-) -> dict[str, Any]:
+def _pair(label: _Label, span: Observed | None, found: _Suspicions, rules: _Rules, notes: _Notes) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(PAIR_COLUMNS)
     row |= {"subject_id": label.subject_id, "disease_id": label.disease_id, "label_source": label.source}
-    reason = _unusable(label, span, matcher, groups, genes)
+    reason = _unusable(label, span, rules)
     if reason is not None or label.subject_id is None or span is None:
         notes.add(label.subject_id, label.disease_id, reason or "unknown patient")
         return row | {"exclusion": reason}
@@ -259,7 +248,7 @@ def _pair(
     if suspicion is None or specific is None:
         notes.add(label.subject_id, label.disease_id, "no date of suspicion")
         return row | {"exclusion": "no date of suspicion"}
-    if suspicion > last_night:
+    if suspicion > rules.last_night:
         notes.add(label.subject_id, label.disease_id, "suspicion after the last night")
         return row | {"exclusion": "suspicion after the last night"}
     if confirmed is not None and confirmed < entry:
@@ -268,17 +257,17 @@ def _pair(
     elif suspicion < entry:
         notes.add(label.subject_id, label.disease_id, "suspicion before entry")
     row["interval_days"] = max(0, (suspicion - entry).days)
-    row["pair_class"] = _class(entry, specific, suspicion, matcher.knows(label.disease_id), first_screened_night)
+    row["pair_class"] = _class(entry, specific, suspicion, rules.matcher.knows(label.disease_id), rules)
     return row
 
 
-def _class(entry: date, specific: date, suspicion: date, known: bool, first_screened_night: date) -> str:
-    if specific <= entry + timedelta(days=PREVALENT_DAYS) or specific < first_screened_night:
+def _class(entry: date, specific: date, suspicion: date, known: bool, rules: _Rules) -> str:
+    if specific <= entry + timedelta(days=rules.prevalent_days) or specific < rules.first_screened_night:
         return "prevalent"
     if not known:
         return "not in the knowledge"
     # Somebody whose suspicion is written down on the first night there is to score has no night before it.
-    return "first contact" if suspicion <= max(entry, first_screened_night) else "at risk"
+    return "first contact" if suspicion <= max(entry, rules.first_screened_night) else "at risk"
 
 
 def disagreements(

@@ -105,6 +105,9 @@ def wordings(name: str) -> Iterator[str]:
                         yield spelling
 
 
+_TURNED = re.compile(r"([a-z]{4,}(?: [a-z]{4,}){0,2}) (disease|syndrome)\Z")
+
+
 def _parts(name: str) -> Iterator[str]:
     bare = re.sub(r"\s*\((?:disease|disorder|included|formerly)\)", "", name, flags=re.IGNORECASE)
     yield key(bare)
@@ -129,6 +132,9 @@ def _numbers(name: str) -> Iterator[str]:
 
 def _eponyms(name: str) -> Iterator[str]:
     yield name
+    turned = _TURNED.match(name)
+    if turned:
+        yield f"{turned.group(2)} of {turned.group(1)}"
     match = _EPONYM.match(name)
     if match:
         stem, tail = match.group(1), name[match.start(2) :]
