@@ -47,10 +47,10 @@ from zebrawatch.evidence.tokens import (
 
 # What a trigger says, as bits; a mention carries the sum.
 NEGATED, UNCERTAIN, HYPOTHETICAL, HISTORICAL, FAMILY = 1, 2, 4, 8, 16
-_ENDS, _CLAUSE, _PATIENT, _PSEUDO = 32, 64, 128, 256
+_ENDS, _CLAUSE, _PATIENT, _PSEUDO, _JOINT = 32, 64, 128, 256, 512
 _KINDS = {
     "negated": NEGATED, "uncertain": UNCERTAIN, "hypothetical": HYPOTHETICAL, "historical": HISTORICAL, "family": FAMILY,
-    "stop": _ENDS, "clause": _CLAUSE, "patient": _PATIENT, "pseudo": _PSEUDO,
+    "stop": _ENDS, "clause": _CLAUSE, "patient": _PATIENT, "pseudo": _PSEUDO, "joint": _JOINT,
 }  # fmt: skip
 _BEFORE, _AFTER = 1, 2
 _SIDES = {"before": _BEFORE, "after": _AFTER, "both": _BEFORE | _AFTER, "-": 0}
@@ -61,6 +61,7 @@ _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _WALL = SEMICOLON | EMPTY_BOX
 _ANSWER = COLON | DASH | EQUALS | QUESTION | OPEN | MINUS
 _ENDED = STOP | COMMA | SEMICOLON | NEWLINE | CLOSE | BLANK | DASH | SLASH
+_NEAR = 4  # a colon this close after a trigger opens its list: "denies the following: fever"
 _LONGEST_AFTER = 12  # words a trigger reaches back
 
 _RELATIVES = {
@@ -313,15 +314,19 @@ def _reach_forward(
     while at < n and sentence[at] == here:
         if gap[at] & _WALL:
             break
+        if gap[at] & COLON and at - trigger_last[t] > _NEAR:
+            break
         if gap[at] & (COMMA | SLASH):
             listed = True
         while next_trigger < trigger_first.size and trigger_first[next_trigger] < at:
             next_trigger += 1
         if next_trigger < trigger_first.size and trigger_first[next_trigger] == at:
             other = kind[next_trigger]
+            if other & _JOINT:
+                listed = True
             if other & _ENDS:
                 break
-            if other & _CLAUSE and listed:
+            if other & _CLAUSE and listed and not bits & HYPOTHETICAL:
                 break
             if other & _PATIENT and bits & FAMILY:
                 break
@@ -341,7 +346,7 @@ def _act_forward(
     reach = _reach_forward(t, bits, here, gap, sentence, trigger_first, trigger_last, kind)
     s = low
     while s < span_first.size and sentence[span_first[s]] == here:
-        if span_first[s] > trigger_last[t] and span_first[s] <= reach:
+        if span_first[s] > trigger_first[t] and span_last[s] > trigger_last[t] and span_first[s] <= reach:
             meaning[s] |= bits
             if relative[t] >= 0 and who[s] < 0:
                 who[s] = relative[t]

@@ -37,8 +37,8 @@ from zebrawatch.knowledge.ontology import PHENOTYPIC_ABNORMALITY, Ontology
 WORD_LISTS = ("word_classes.tsv", "word_roles.tsv", "stop_list.tsv", "phrases.tsv", "abbreviations.tsv")
 
 # Roles of words.
-CONTENT, FILLER, JOINT, MODIFIER, VAGUE = 1, 2, 3, 4, 5
-_ROLES = {"filler": FILLER, "joint": JOINT, "modifier": MODIFIER, "vague": VAGUE}
+CONTENT, FILLER, JOINT, MODIFIER, VAGUE, LINK = 1, 2, 3, 4, 5, 6
+_ROLES = {"filler": FILLER, "link": LINK, "joint": JOINT, "modifier": MODIFIER, "vague": VAGUE}
 
 # Marks of entries.
 CAPITALS = 1  # counts only where written in capitals
@@ -49,6 +49,7 @@ BY_CONTEXT = 16  # an abbreviation whose sense must show elsewhere in the text
 
 MAX_WORDS = 12
 _RANKS = {"EXACT": 1, "RELATED": 3, "NARROW": 4, "BROAD": 5}
+_COMPOSED = 6
 _SALT = 0x9E3779B97F4A7C15  # golden-ratio increment of SplitMix64 (Steele, Lea, Flood 2014)
 
 
@@ -78,6 +79,10 @@ class Lexicon:
     stem_hash: Hashes
     class_hash: Hashes
     family: Ints
+    adjective: npt.NDArray[np.bool_]
+    """Words that want a noun after them."""
+    capital_a: int
+    """Word that stands for a capital A inside a phrase; -1 where no phrase has one."""
     longest: Ints
     """Most content words of any entry this word (or one of its class) belongs to."""
     stem_keys: Hashes
@@ -88,8 +93,8 @@ class Lexicon:
     entry_size: Ints
     entry_marks: Ints
     entry_family: Ints
-    abbreviations: dict[str, tuple[tuple[str, str], ...]]
-    """Abbreviation: (HPO id, pattern of words that make this sense clear)."""
+    abbreviations: dict[str, tuple[tuple[int, str], ...]]
+    """Abbreviations with more than one sense: (term, pattern of words that make it clear)."""
 
     @classmethod
     def build(cls, ontology: Ontology, *, roots: Sequence[str] = (PHENOTYPIC_ABNORMALITY,)) -> Lexicon:
@@ -128,14 +133,22 @@ def _phrases(ontology: Ontology, roots: Sequence[str]) -> tuple[list[str], list[
     ids = sorted(set().union(*(ontology.descendants(root) for root in roots if root in ontology.terms)))
     place = {term_id: index for index, term_id in enumerate(ids)}
     stopped, stopped_for = _stop_list(ontology)
+    senses = _senses(ontology)
     found: list[Phrase] = []
     for term_id in ids:
         term = ontology.terms[term_id]
         wordings = [(term.name, 0)] + [(s.text, _RANKS[s.scope] + (s.kind == "layperson")) for s in term.synonyms]
         for text, rank in wordings:
             low = text.lower()
-            if low not in stopped and (low, term_id) not in stopped_for:
-                found.append(Phrase(text, place[term_id], rank, CAPITALS if _is_abbreviation(text) else 0))
+            short = _is_abbreviation(text)
+            if low in stopped or (low, term_id) in stopped_for or (short and (text in senses or len(text) <= 4)):
+                continue
+            found.append(Phrase(text, place[term_id], rank, CAPITALS if short else 0))
+    for text, meanings in senses.items():
+        live = [(term_id, context) for term_id, context in meanings if term_id in place]
+        if live:
+            marks = CAPITALS | (BY_CONTEXT if live[0][1] else 0)
+            found.append(Phrase(text, place[live[0][0]], 1, marks))
     for row in rows("phrases.tsv"):
         live = ontology.resolve(row["hpo_id"])
         if live in place:
@@ -156,7 +169,18 @@ def _stop_list(ontology: Ontology) -> tuple[set[str], set[tuple[str, str]]]:
 
 def _is_abbreviation(text: str) -> bool:
     capitals = sum(character.isupper() for character in text)
-    return " " not in text and len(text) <= 7 and capitals >= 2 and capitals * 2 >= len(text.replace("-", ""))
+    if " " in text or len(text) > 7:
+        return False
+    with_digit = len(text) <= 4 and capitals >= 1 and any(character.isdigit() for character in text)
+    return with_digit or (capitals >= 2 and capitals * 2 >= len(text.replace("-", "")))
+
+
+CAPITAL_A = "aacapitala"
+"""Stands for a capital A inside a phrase (`type A brachydactyly`, `vitamin A deficiency`), which is no article."""
+
+
+def _is_adjective(word: str) -> bool:
+    return len(word) > 4 and word.endswith(("al", "ic", "ar", "ous", "ary", "ing", "ive"))
 
 
 def _tokenised(
@@ -166,7 +190,7 @@ def _tokenised(
     for text in texts:
         found: Tokens = tokenise(text, keys, values, first_compound)
         yield [
-            (fold(text[start:end].replace("-", "")), gap)
+            (CAPITAL_A if text[start:end] == "A" and start else fold(text[start:end].replace("-", "")), gap)
             for start, end, gap in zip(found.start.tolist(), found.end.tolist(), found.gap.tolist(), strict=True)
         ]
 
@@ -177,7 +201,14 @@ class _Builder:
         self.labels = tuple(ontology.label(term_id) for term_id in self.ids)
         self.roles = {row["word"]: _ROLES[row["role"]] for row in rows("word_roles.tsv")}
         self.stems, self.families, self.classes = _Groups(), _Groups(), _Groups()
-        self.ancestors = [ontology.ancestors(term_id) for term_id in self.ids]
+        place = {term_id: index for index, term_id in enumerate(self.ids)}
+        self.abbreviations = {
+            word: tuple((place[term_id], context) for term_id, context in meanings if term_id in place and context)
+            for word, meanings in _senses(ontology).items()
+        }
+        self.parents = [
+            [place[parent] for parent in ontology.terms[term_id].parents if parent in place] for term_id in self.ids
+        ]
 
     def build(self) -> Lexicon:
         texts = [phrase.text for phrase in self.phrases]
@@ -203,10 +234,13 @@ class _Builder:
         for word in vocabulary:
             self.families.join(word, self.stems.of(word))
             for form in kin(word):
-                if form in known:
+                if form in known and form not in self.roles and word not in self.roles:
                     self.families.join(word, form)
         for word in vocabulary:
             self.classes.join(word, self.families.of(word))
+            for form in kin(word, loose=True):
+                if form in known and form not in self.roles and word not in self.roles:
+                    self.classes.join(word, form)
         for row in rows("word_classes.tsv"):
             first, *others = row["words"].split()
             for other in others:
@@ -216,21 +250,22 @@ class _Builder:
         """All words (natural, then those made by morphology, then compounds) and other spellings of them."""
         known = {*natural, *compounds}
         spelled: dict[str, str] = {}
-        made: dict[str, str] = {}
         for word in (*natural, *compounds):
             for form in _all_forms(word):
                 if form not in known:
                     spelled.setdefault(form, word)
-        for word in natural:
-            if word in self.roles:
-                continue
-            for form in kin(word):
-                for surface in (form, *british(form)):
-                    if surface not in known and surface not in spelled:
-                        made.setdefault(surface, word)
-        for surface, word in made.items():
-            self.families.join(surface, word)
-            self.classes.join(surface, word)
+        made: dict[str, str] = {}
+        for loose in (False, True):
+            for word in natural:
+                if word in self.roles:
+                    continue
+                for form in kin(word, loose=loose):
+                    for surface in (form, *british(form)):
+                        if surface not in known and surface not in spelled and surface not in made:
+                            made[surface] = word
+                            self.classes.join(surface, word)
+                            if not loose:
+                                self.families.join(surface, word)
         return [*natural, *sorted(made), *compounds], spelled
 
     def _pack(
@@ -242,9 +277,9 @@ class _Builder:
     ) -> Lexicon:
         place = {word: index for index, word in enumerate(words)}
         hashes = dict(zip(words, word_hashes(words).tolist(), strict=True))
-        self.stem_hashes = {word: self._hash(word, self.stems, (FILLER, JOINT), hashes, 0) for word in words}
+        self.stem_hashes = {word: self._hash(word, self.stems, (FILLER, LINK, JOINT), hashes, 0) for word in words}
         self.class_hashes = {
-            word: self._hash(word, self.classes, (FILLER, JOINT, VAGUE), hashes, _SALT) for word in words
+            word: self._hash(word, self.classes, (FILLER, LINK, JOINT, VAGUE), hashes, _SALT) for word in words
         }
         entries = self._entries(split)
         longest: dict[str, int] = defaultdict(int)
@@ -259,7 +294,7 @@ class _Builder:
             known = stems.setdefault(key, entry)
             loose = [word for word in bag if self.roles.get(word) != VAGUE]
             class_key = sum(self.class_hashes[word] for word in loose) & ((1 << 64) - 1)
-            fresh_class = bool(loose) and not mark & CAPITALS and classes.setdefault(class_key, entry) == entry
+            fresh_class = (len(loose) > 1 or len(bag) == 1 == len(loose)) and not mark & CAPITALS and classes.setdefault(class_key, entry) == entry
             if known != entry and not fresh_class:
                 continue
             terms.append(phrase.term)
@@ -284,13 +319,15 @@ class _Builder:
             stem_hash=np.array([self.stem_hashes[word] for word in words], np.uint64),
             class_hash=np.array([self.class_hashes[word] for word in words], np.uint64),
             family=np.array([place[self.families.of(word)] for word in words], np.int32),
+            adjective=np.array([_is_adjective(word) for word in words], np.bool_),
+            capital_a=place.get(CAPITAL_A, -1),
             longest=np.array([longest[self.classes.of(word)] for word in words], np.int32),
             **_tables(stems, classes),
             entry_term=np.array(terms, np.int32),
             entry_size=np.array(sizes, np.int32),
             entry_marks=np.array(marks, np.int32),
             entry_family=np.array(families, np.int32),
-            abbreviations=_abbreviations(self.ids),
+            abbreviations=self.abbreviations,
         )
 
     def _hash(self, word: str, groups: _Groups, none: tuple[int, ...], hashes: dict[str, int], salt: int) -> int:
@@ -301,7 +338,7 @@ class _Builder:
         found = []
         for phrase, tokens in zip(self.phrases, split, strict=True):
             for words in {tuple(word for word, _ in tokens), _with_compounds(tokens)}:
-                bag = [word for word in words if self.roles.get(word) not in (FILLER, JOINT)]
+                bag = [word for word in words if self.roles.get(word) not in (FILLER, LINK, JOINT)]
                 mark = phrase.marks
                 if any(gap & (COMMA | OPEN) for _, gap in tokens[1:]):
                     mark |= WITH_COMMA
@@ -309,6 +346,28 @@ class _Builder:
                     mark |= WITH_JOINT
                 if bag and len(bag) <= MAX_WORDS:
                     found.append((bag, phrase, mark))
+        return found + self._composed(found)
+
+    def _composed(self, entries: Sequence[tuple[list[str], Phrase, int]]) -> list[tuple[list[str], Phrase, int]]:
+        """Wordings of a parent put in place of its name inside a child's name.
+
+        `Bilateral cryptorchidism` under `Cryptorchidism`, which is also called `undescended testes`, gives `bilateral undescended
+        testes`.
+        """
+        bags: dict[int, list[list[str]]] = defaultdict(list)
+        names: dict[int, list[str]] = {}
+        for bag, phrase, mark in entries:
+            if phrase.rank <= _RANKS["EXACT"] + 1 and not mark:
+                bags[phrase.term].append([self.stems.of(word) for word in bag])
+                if phrase.rank == 0:
+                    names.setdefault(phrase.term, [self.stems.of(word) for word in bag])
+        found = []
+        for child, parents in enumerate(self.parents):
+            for parent in parents:
+                rest = _without(names.get(child, []), names.get(parent, []))
+                for bag in bags.get(parent, []) if rest else []:
+                    if bag != names[parent] and len(rest) + len(bag) <= MAX_WORDS:
+                        found.append(([*rest, *bag], Phrase("", child, _COMPOSED), 0))
         return found
 
     def _version(self) -> str:
@@ -318,6 +377,16 @@ class _Builder:
         for name in WORD_LISTS:
             digest.update(raw(name).encode())
         return digest.hexdigest()[:16]
+
+
+def _without(bag: Sequence[str], part: Sequence[str]) -> list[str]:
+    """What a bag holds besides a part; empty where it does not hold the whole part."""
+    rest = list(bag)
+    for word in part:
+        if word not in rest:
+            return []
+        rest.remove(word)
+    return rest if part else []
 
 
 def _tables(stems: dict[int, int], classes: dict[int, int]) -> dict[str, npt.NDArray[np.uint64]]:
@@ -363,10 +432,11 @@ def _with_compounds(words: Sequence[tuple[str, int]]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _abbreviations(ids: Sequence[str]) -> dict[str, tuple[tuple[str, str], ...]]:
-    known = set(ids)
+def _senses(ontology: Ontology) -> dict[str, list[tuple[str, str]]]:
+    """(HPO id, words that make it clear) by abbreviation."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in rows("abbreviations.tsv"):
-        if row["hpo_id"] in known:
-            found[row["abbreviation"]].append((row["hpo_id"], row["context"]))
-    return {word: tuple(senses) for word, senses in found.items()}
+        live = ontology.resolve(row["hpo_id"])
+        if live:
+            found[row["abbreviation"]].append((live, row["context"]))
+    return found

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zebrawatch.evidence.compiled import compiled
-from zebrawatch.evidence.lexicon import CAPITALS, FILLER, JOINT, MODIFIER, WITH_COMMA, WITH_JOINT, Lexicon
+from zebrawatch.evidence.lexicon import CAPITALS, FILLER, JOINT, LINK, MODIFIER, WITH_COMMA, WITH_JOINT, Lexicon
 from zebrawatch.evidence.tokens import (
     ALL_CAPITALS,
     CLOSE,
@@ -22,6 +22,7 @@ from zebrawatch.evidence.tokens import (
     DOUBT,
     EMPTY_BOX,
     EQUALS,
+    HYPHEN,
     INNER_CAPITAL,
     MINUS,
     OPEN,
@@ -29,6 +30,7 @@ from zebrawatch.evidence.tokens import (
     QUESTION,
     SEMICOLON,
     SLASH,
+    SPACE,
     STOP,
     Hashes,
     Ints,
@@ -38,7 +40,7 @@ from zebrawatch.evidence.tokens import (
 
 WIDEST = 16
 _MOST_FILLERS = 4
-_WALL = STOP | COLON | SEMICOLON | QUESTION | EMPTY_BOX | EQUALS | DASH | PLUS | DOUBT | MINUS
+WALL = STOP | COLON | SEMICOLON | QUESTION | EMPTY_BOX | EQUALS | DASH | PLUS | DOUBT | MINUS
 _SOFT = COMMA | OPEN | CLOSE
 
 Bytes = npt.NDArray[np.uint8]
@@ -72,6 +74,7 @@ def find_hits(
     gap: Ints,
     shape: Ints,
     sentence: Ints,
+    adjective: npt.NDArray[np.bool_],
     role: Bytes,
     stem_hash: Hashes,
     class_hash: Hashes,
@@ -94,17 +97,17 @@ def find_hits(
     zero = np.uint64(0)
     for i in range(n):
         at = word[i]
-        if at < 0 or role[at] == 0 or role[at] == FILLER or role[at] == JOINT or longest[at] == 0:
+        if at < 0 or role[at] == 0 or role[at] == FILLER or role[at] == JOINT or role[at] == LINK or longest[at] == 0:
             continue
         stems = classes = plain_stems = plain_classes = zero
         count = plain_count = fillers = loose = 0
-        soft = joint = False
+        soft = joint = linked = False
         limit = np.int64(longest[at])
         j = i
         while j < n and j < i + WIDEST:
             at = word[j]
             if j > i:
-                if sentence[j] != sentence[i] or gap[j] & _WALL:
+                if sentence[j] != sentence[i] or gap[j] & WALL:
                     break
                 soft = soft or gap[j] & _SOFT != 0
                 joint = joint or gap[j] & SLASH != 0
@@ -115,7 +118,8 @@ def find_hits(
                 joint = True
                 j += 1
                 continue
-            if kind == FILLER:
+            if kind == FILLER or kind == LINK:
+                linked = linked or kind == LINK
                 fillers += 1
                 if fillers > _MOST_FILLERS:
                     break
@@ -144,15 +148,17 @@ def find_hits(
                     entry = look_up(plain_stems, stem_keys, stem_values)
                     if not _matches(entry, plain_count, soft, joint, spelled, sizes, marks):
                         entry = -1
-                if entry < 0 and classes != zero:
+                if entry < 0 and classes != zero and not joint and not linked:
                     depth = 1
                     entry = look_up(classes, class_keys, class_values)
-                    if entry >= 0 and not _same_kind(entry, at, loose, soft, joint, family, marks, families):
+                    if entry >= 0 and not _same_kind(entry, at, loose, soft, family, marks, families):
                         entry = -1
                     if entry < 0 and plain_count < count and kind != MODIFIER:
                         entry = look_up(plain_classes, class_keys, class_values)
-                        if entry >= 0 and not _same_kind(entry, at, 2, soft, joint, family, marks, families):
+                        if entry >= 0 and not _same_kind(entry, at, 2, soft, family, marks, families):
                             entry = -1
+            if entry >= 0 and depth == 1 and j > i and adjective[at] and _goes_on(j, n, word, gap, sentence, role):
+                entry = -1
             if entry >= 0:
                 if found == first.size:
                     first, last = _doubled(first), _doubled(last)
@@ -164,12 +170,21 @@ def find_hits(
 
 
 @compiled
+def _goes_on(j: int, n: int, word: Ints, gap: Ints, sentence: Ints, role: Bytes) -> bool:
+    """Whether a content word, known or not, follows at once."""
+    if j + 1 >= n or sentence[j + 1] != sentence[j] or gap[j + 1] & ~(SPACE | HYPHEN):
+        return False
+    after = word[j + 1]
+    return after >= 0 and (role[after] == 1 or role[after] > LINK)
+
+
+@compiled
 def _same_kind(
-    entry: int, word: int, loose: int, soft: bool, joint: bool, family: Ints, marks: Ints, families: Ints
+    entry: int, word: int, loose: int, soft: bool, family: Ints, marks: Ints, families: Ints
 ) -> bool:
     """A single word stands for another only within its family; more words may vary by class."""
     mark = marks[entry]
-    if (soft and not mark & WITH_COMMA) or (joint and not mark & WITH_JOINT):
+    if soft and not mark & WITH_COMMA:
         return False
     if families[entry] >= 0:
         return loose == 1 and families[entry] == family[word]
@@ -224,7 +239,7 @@ def _keep_in_cluster(
 def match(tokens: Tokens, sentence: Ints, lexicon: Lexicon) -> Hits:
     """Every entry of the lexicon among the words of a text."""
     _, first, last, entry, level = find_hits(
-        tokens.word, tokens.gap, tokens.shape, sentence, lexicon.role, lexicon.stem_hash, lexicon.class_hash,
+        tokens.word, tokens.gap, tokens.shape, sentence, lexicon.adjective, lexicon.role, lexicon.stem_hash, lexicon.class_hash,
         lexicon.family, lexicon.longest, lexicon.stem_keys, lexicon.stem_values, lexicon.class_keys,
         lexicon.class_values, lexicon.entry_size, lexicon.entry_marks, lexicon.entry_family,
     )  # fmt: skip

@@ -39,24 +39,39 @@ _BRITISH_RULES = [(re.compile(pattern), change) for pattern, change in _BRITISH]
 
 # Endings that belong to one stem: `hypotonia, hypotonic`; the stem keeps at least five letters.
 _FAMILIES = [
-    ("ia", "ic"), ("ia", "ics"), ("ism", "ic"), ("y", "ic"), ("osis", "otic"), ("osis", "osed"), ("ysis", "ytic"),
-    ("asis", "atic"), ("esis", "etic"), ("ation", "ated"), ("ation", "ate"), ("ation", "ating"), ("ion", "ed"),
-    ("ion", "ing"), ("ion", ""), ("ion", "e"), ("ment", ""), ("ment", "ed"), ("ement", "ed"), ("ness", ""), ("iness", "y"),
-    ("bility", "ble"), ("ity", ""), ("ity", "e"), ("ency", "ent"), ("ancy", "ant"), ("ence", "ent"), ("ance", "ant"),
-    ("", "ed"), ("", "ing"), ("e", "ed"), ("e", "ing"), ("ed", "ing"), ("y", "ied"), ("oma", "omatous"), ("us", "al"),
-    ("um", "al"), ("a", "al"), ("itis", "itic"), ("ism", "ist"), ("ly", ""), ("ally", ""), ("sion", "sive"), ("ure", "ured"),
-    ("cy", "t"), ("ism", "al"), ("alysis", "alyzed"), ("alysis", "alysed"), ("lasia", "lastic"), ("rophy", "rophic"),
-    ("rophy", "rophied"), ("plegia", "plegic"), ("paresis", "paretic"), ("spasm", "spastic"), ("phaly", "phalic"),
-    ("tropia", "tropic"), ("pia", "pic"), ("emia", "emic"), ("uria", "uric"), ("genesis", "genetic"), ("iasis", "iatic"),
-    ("a", "ic"), ("ion", "ive"), ("otonia", "otone"), ("gue", "gued"), ("le", "ling"), ("e", "y"), ("", "y"),
-    ("ection", "exed"), ("ance", "ed"), ("al", ""), ("ous", ""), ("ar", "a"), ("aph", "aphy"), ("ility", "ile"),
+    ("ia", "ic"), ("ism", "ic"), ("y", "ic"), ("osis", "otic"), ("ysis", "ytic"), ("asis", "atic"), ("esis", "etic"),
+    ("bility", "ble"), ("ency", "ent"), ("ancy", "ant"), ("ence", "ent"), ("ance", "ant"), ("itis", "itic"),
+    ("ism", "ist"), ("alysis", "alyzed"), ("alysis", "alysed"), ("lasia", "lastic"), ("rophy", "rophic"),
+    ("rophy", "rophied"), ("plegia", "plegic"), ("paresis", "paretic"), ("phaly", "phalic"), ("tropia", "tropic"),
+    ("pia", "pic"), ("emia", "emic"), ("uria", "uric"), ("iasis", "iatic"), ("gue", "gued"), ("iness", "y"), ("ness", ""),
+    ("cy", "t"), ("ism", "al"), ("oid", "oidal"),
 ]  # fmt: skip
+# The same, for words inside longer phrases, where a wrong guess has to fit all other words too.
+_LOOSE_FAMILIES = [
+    ("ed", "ing"), ("", "ed"), ("", "ing"), ("e", "ed"), ("e", "ing"),
+    ("osis", "osed"), ("ation", "ated"), ("ation", "ate"), ("ation", "ating"), ("ion", "ed"), ("ion", "ing"), ("ion", ""),
+    ("ion", "e"), ("ment", ""), ("ment", "ed"), ("ement", "ed"), ("ity", ""), ("ity", "e"), ("y", "ied"),
+    ("oma", "omatous"), ("us", "al"), ("um", "al"), ("a", "al"), ("ly", ""), ("ally", ""), ("sion", "sive"),
+    ("ure", "ured"), ("spasm", "spastic"), ("genesis", "genetic"), ("a", "ic"), ("ion", "ive"), ("otonia", "otone"),
+    ("le", "ling"), ("e", "y"), ("", "y"), ("ection", "exed"), ("ance", "ed"), ("al", ""), ("ous", ""), ("ar", "a"),
+    ("aph", "aphy"), ("ility", "ile"), ("ia", "ics"),
+]  # fmt: skip
+_NO_KIN = frozenset({"affect", "affects", "affected", "affecting", "collect", "collecting", "collection",
+                     "involve", "involved", "involves", "involving", "involvement"})  # fmt: skip
 _SHORTEST_STEM = 5
-_BY_ENDING: dict[str, list[str]] = {}
-for _first, _second in _FAMILIES:
-    _BY_ENDING.setdefault(_first, []).append(_second)
-    _BY_ENDING.setdefault(_second, []).append(_first)
-_LONGEST_ENDING = max(map(len, _BY_ENDING))
+_SHORTEST_STEM_OF_LONG_ENDINGS = 4
+
+
+def _by_ending(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for first, second in pairs:
+        found.setdefault(first, []).append(second)
+        found.setdefault(second, []).append(first)
+    return found
+
+
+_CLOSE = _by_ending(_FAMILIES)
+_LOOSE = _by_ending(_LOOSE_FAMILIES)
 
 
 def plurals(word: str) -> Iterator[str]:
@@ -111,14 +126,19 @@ def british(word: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1 << 18)
-def kin(word: str) -> tuple[str, ...]:
-    """Words of the same stem that name the same thing in another part of speech."""
+def kin(word: str, *, loose: bool = False) -> tuple[str, ...]:
+    """Words of the same stem in another part of speech; `loose` ones only serve inside longer phrases."""
+    if word in _NO_KIN:
+        return ()
+    endings = _LOOSE if loose else _CLOSE
     found: list[str] = []
-    for size in range(_LONGEST_ENDING + 1):
-        stem = word[: len(word) - size]
-        if len(stem) < _SHORTEST_STEM or not stem.isalpha():
+    for size in range(max(map(len, endings)) + 1):
+        stem, ending = word[: len(word) - size], word[len(word) - size :]
+        if len(stem) < _SHORTEST_STEM_OF_LONG_ENDINGS or not stem.isalpha():
             break
-        for make in _BY_ENDING.get(word[len(stem) :], ()):
+        for make in endings.get(ending, ()):
+            if len(stem) < _SHORTEST_STEM and min(len(make), len(ending)) < 2:
+                continue
             found.append(stem + make)
             if not size and make in ("ed", "ing") and stem[-1] in "bdglmnprt":
                 found.append(stem + stem[-1] + make)
