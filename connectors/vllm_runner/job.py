@@ -110,6 +110,26 @@ def error_of(key: str, code: str, message: str, status: int = 500) -> dict[str, 
     return {"id": f"batch_req_{key}", "custom_id": key, "response": response, "error": error}
 
 
+def answer_fault(body: dict[str, Any], asked: dict[str, Any], reasoning_parser: str) -> str | None:
+    """What an answer to the smoke request lacks (reasoning where there is a parser, JSON, a member), or None."""
+    try:
+        choice = body["choices"][0]
+        message = choice["message"]
+        thought = message.get("reasoning") or message.get("reasoning_content") or ""
+        content = message["content"] or ""
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return "no answer"
+    if reasoning_parser and not thought.strip():
+        return "no reasoning"
+    try:
+        told = json.loads(content)
+    except ValueError:
+        return f"no JSON (finish reason {choice.get('finish_reason')})"
+    wanted = asked["response_format"]["json_schema"]["schema"].get("required", [])
+    missing = [name for name in wanted if not isinstance(told, dict) or name not in told]
+    return f"JSON without {missing[0]}" if missing else None
+
+
 def write_record(path: Path, record: dict[str, Any], key: str) -> None:
     """Write the completion record with its signature: whole or not at all."""
     signed = record | {"signature": signature(record, key)}
@@ -144,7 +164,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _mended(path: Path) -> set[str]:
-    """Keys of the whole lines; what follows the last whole line is cut off."""
+    """Keys that were answered (one that failed is asked again); what follows the last whole line is cut off."""
     done: set[str] = set()
     if not path.exists():
         return done
@@ -152,12 +172,12 @@ def _mended(path: Path) -> set[str]:
     with path.open("rb") as file:
         for line in file:
             try:
-                key = json.loads(line)["custom_id"] if line.endswith(b"\n") else None
+                told = json.loads(line) if line.endswith(b"\n") else {}
+                key, failed = told["custom_id"], told.get("error") is not None
             except (ValueError, KeyError, TypeError):
-                key = None
-            if key is None:
                 break
-            done.add(key)
             kept += len(line)
+            if not failed:
+                done.add(key)
     os.truncate(path, kept)
     return done

@@ -20,6 +20,7 @@ from .job import (
     KEY_VARIABLE,
     Job,
     Results,
+    answer_fault,
     error_of,
     read_lines,
     result_of,
@@ -98,16 +99,7 @@ def smoke_fault(engine: RunsRequests, job: Job) -> str | None:
         ended = engine.step()
     if not ended:
         return "no answer"
-    choice = ended[0][1]["choices"][0]
-    if job.reasoning_parser and not (choice["message"].get("reasoning") or "").strip():
-        return "no reasoning"
-    try:
-        told = json.loads(choice["message"]["content"] or "")
-    except ValueError:
-        return f"no JSON (finish reason {choice['finish_reason']})"
-    wanted = job.smoke["response_format"]["json_schema"]["schema"].get("required", [])
-    missing = [name for name in wanted if not isinstance(told, dict) or name not in told]
-    return f"JSON without {missing[0]}" if missing else None
+    return answer_fault(ended[0][1], job.smoke, job.reasoning_parser)
 
 
 def _enter(engine: RunsRequests, results: Results, request: dict[str, Any], figures: dict[str, float]) -> int:

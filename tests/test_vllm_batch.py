@@ -1,0 +1,361 @@
+"""The door to vLLM: servers with faults, killed and resumed batches, and records that cannot be forged."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reasoning_charts import RESOLVER, chart, count_words, differential, disease, note, scored, settings
+
+from connectors.made_llm_server import FAULTS, MadeLlmServer, made_body
+from connectors.vllm_batch import LlmError, LlmSettings, TokenCounter, VllmBatch
+from connectors.vllm_runner.job import (
+    EXIT_OUT_OF_MEMORY,
+    EXIT_SMOKE,
+    KEY_VARIABLE,
+    Job,
+    Results,
+    read_lines,
+    read_record,
+    result_of,
+    sha256_of,
+    write_record,
+)  # fmt: skip
+from connectors.vllm_runner.main import run, smoke_fault
+from zebrawatch.reasoning.arm import run_arm
+from zebrawatch.reasoning.profile import ModelProfile, read_profile
+from zebrawatch.reasoning.requests import Request, smoke_body
+from zebrawatch.reasoning.task import read_task
+
+SMALL, THINKS = read_profile("smollm2-135m"), read_profile("radar-32b")
+GOOD = differential(disease("Fabry disease", ("N1", "Burning pain in hands and feet")))
+
+
+def request(n: int) -> Request:
+    return Request(f"key{n}", n, {"model": "made", "messages": [{"role": "user", "content": f"chart {n}"}]})
+
+
+def door(folder: Path, server: MadeLlmServer, profile: ModelProfile = SMALL, **changed: Any) -> VllmBatch:
+    smoke = changed.pop("smoke", None)
+    given: dict[str, Any] = {"base_url": server.base_url, "timeout_seconds": 5.0, "wait_seconds": 0.0, "concurrency": 8}
+    return VllmBatch(folder / "batches", profile, LlmSettings("server", **(given | changed)), smoke=smoke)
+
+
+def number_of(body: Mapping[str, Any]) -> int:
+    return int(str(body["messages"][0]["content"]).split()[1])
+
+
+def test_a_server_answers_a_batch_each_request_once(tmp_path: Path) -> None:
+    with MadeLlmServer(reply=lambda body: made_body(str(number_of(body)))) as server:
+        asked = [request(n) for n in range(200)]
+        told = door(tmp_path, server)(asked)
+        assert {response.key: response.content for response in told} == {f"key{n}": str(n) for n in range(200)}
+        assert (server.served, told[0].cached_tokens, told[0].error) == (200, 400, None)
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in ("hang", "400")])
+def test_a_fault_that_passes_is_tried_again(tmp_path: Path, fault: str) -> None:
+    def once(body: Mapping[str, Any], time: int) -> str | None:
+        return fault if time == 1 and number_of(body) % 3 == 0 else None
+
+    with MadeLlmServer(fault=once) as server:
+        made = door(tmp_path, server)
+        told = made([request(n) for n in range(9)])
+        assert [response.error for response in told] == [None] * 9
+        assert made.report.retries == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "tries"),
+    [
+        ("500", "server", 3),
+        ("cut", "cut off", 3),
+        ("no json", "malformed", 3),
+        ("hang", "timeout", 3),
+        ("400", "refused", 1),
+    ],
+)
+def test_a_fault_that_stays_is_given_up_and_asked_again_by_the_next_run(
+    tmp_path: Path, fault: str, code: str, tries: int
+) -> None:
+    with MadeLlmServer(fault=lambda body, _: fault if number_of(body) == 2 else None) as server:
+        made = door(tmp_path, server, timeout_seconds=0.3, tries=3)
+        told = {response.key: response.error for response in made([request(n) for n in range(4)])}
+        assert told == {"key0": None, "key1": None, "key2": code, "key3": None}
+        assert server.seen[json.dumps(request(2).body["messages"])] == tries
+        assert made.report.errors == 1
+    with MadeLlmServer() as mended:
+        again = door(tmp_path, mended)
+        assert all(response.error is None for response in again([request(n) for n in range(4)]))
+        assert mended.served == 1, "what was answered is not asked again"
+        assert again.report.resumed == 3
+
+
+def test_no_server_is_an_error_a_request(tmp_path: Path) -> None:
+    with MadeLlmServer() as server:
+        gone = server.base_url
+    made = VllmBatch(tmp_path, SMALL, LlmSettings("server", base_url=gone, tries=2, wait_seconds=0.0))
+    assert [response.error for response in made([request(1)])] == ["connection"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reasoning", "fault"),
+    [
+        (GOOD, None, "no reasoning"),
+        (GOOD, "  ", "no reasoning"),
+        ("I think", "I think", "no JSON"),
+        ('{"differential": []}', "so", "JSON without no_rare_disease_probability"),
+        (GOOD, "so", None),
+    ],
+)
+def test_a_reasoning_model_is_asked_one_smoke_request_first(
+    tmp_path: Path, content: str, reasoning: str | None, fault: str | None
+) -> None:
+    smoke = smoke_body(THINKS, read_task("differential"))
+    with MadeLlmServer(reply=lambda _: made_body(content, reasoning)) as server:
+        made = door(tmp_path, server, THINKS, smoke=smoke)
+        if fault is None:
+            assert len(made([request(1)])) == 1
+        else:
+            with pytest.raises(LlmError, match=f"failed its smoke request .{fault}"):
+                made([request(1)])
+            assert server.served == 1, "no chart was given to it"
+
+
+def test_the_whole_arm_through_a_server(tmp_path: Path) -> None:
+    """Wrong JSON first, right on the retry; one chart's answer stays empty and becomes a dead letter."""
+
+    def reply(body: Mapping[str, Any]) -> dict[str, Any]:
+        text = json.dumps(body["messages"])
+        if "Nothing else." in text:
+            return made_body("")
+        return made_body(GOOD if "cannot be used" in text else '{"differential": 3}')
+
+    charts = [scored(chart(1)), scored(chart(2, note(1, "Nothing else.")))]
+    with MadeLlmServer(reply=reply) as server:
+        made = door(tmp_path, server)
+        outcome = run_arm(charts, settings(), chart().night, resolver=RESOLVER, count_tokens=count_words, complete=made)
+    assert outcome.joined[1].shown[1].supported
+    assert len(outcome.dead_letters) == 1
+    assert outcome.figures["llm_retries"] == 2
+    assert made.report.answered == 4
+
+
+def test_tokens_are_counted_by_the_server_where_the_model_is_there(tmp_path: Path) -> None:
+    with MadeLlmServer() as server:
+        told = LlmSettings("server", base_url=server.base_url, weights=tmp_path)
+        with TokenCounter(SMALL, told) as count:
+            assert count(["one two", "three", "one two"]) == [2, 1, 2]
+    with TokenCounter(SMALL, LlmSettings(weights=tmp_path)) as count, pytest.raises(LlmError, match="tokenizer"):
+        count(["one"])
+
+
+def test_what_is_written_is_for_its_owner_only(tmp_path: Path) -> None:
+    with MadeLlmServer() as server:
+        door(tmp_path, server)([request(1)])
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name for path in written} >= {"requests.jsonl", "results.jsonl"}
+    assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in written)
+
+
+# -- the runner's own parts, with a made engine --------------------------------------------------------------------
+
+
+class MadeEngine:
+    """Ends one request a step; refuses prompts that say so; stops the process's work after so many steps."""
+
+    def __init__(self, dies_after: int = 1_000_000) -> None:
+        self.inside: list[str] = []
+        self.asked: list[str] = []
+        self.most = 0
+        self.left = dies_after
+
+    def add(self, key: str, body: dict[str, Any]) -> None:
+        if "too long" in str(body):
+            raise ValueError("prompt with the patient's words")
+        self.inside.append(key)
+        self.asked.append(key)
+        self.most = max(self.most, len(self.inside))
+
+    def step(self) -> list[tuple[str, dict[str, Any]]]:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return [(self.inside.pop(0), made_body(GOOD))]
+
+    def busy(self) -> bool:
+        return bool(self.inside)
+
+    def figures(self) -> dict[str, float]:
+        return {"preemptions": 0.0}
+
+
+def job(folder: Path, n: int = 10, **changed: Any) -> Job:
+    lines = (json.dumps(request(k).line()) for k in range(n))
+    (folder / "requests.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    paths = [str(folder / name) for name in ("requests.jsonl", "results.jsonl", "record.json", "progress.jsonl")]
+    return Job(*paths, engine={}, in_flight=3, **changed)
+
+
+def keys(folder: Path) -> list[str]:
+    return [line["custom_id"] for line in read_lines(folder / "results.jsonl")]
+
+
+def test_the_runner_keeps_the_engine_full_and_answers_all(tmp_path: Path) -> None:
+    engine = MadeEngine()
+    figures = run(engine, job(tmp_path))
+    assert sorted(keys(tmp_path)) == sorted(f"key{n}" for n in range(10))
+    assert (engine.most, figures["answered"], figures["cached_tokens"]) == (3, 10, 4000)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 30])
+def test_a_killed_runner_goes_on_and_repeats_nothing(tmp_path: Path, cut: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(MadeEngine(dies_after=4), job(tmp_path))
+    results = tmp_path / "results.jsonl"
+    os.truncate(results, results.stat().st_size - cut)  # as if the machine died within a line
+    kept = set(keys(tmp_path))
+    engine = MadeEngine()
+    figures = run(engine, job(tmp_path))
+    assert sorted(keys(tmp_path)) == sorted(f"key{n}" for n in range(10)), "nothing lost, nothing twice"
+    assert not kept & set(engine.asked)
+    assert figures["resumed"] == len(kept) > 2
+
+
+def test_a_prompt_that_does_not_fit_is_refused_without_its_words(tmp_path: Path) -> None:
+    told = job(tmp_path, 1)
+    long = Request("long", 1, {"messages": [{"role": "user", "content": "too long"}]})
+    Path(told.requests).write_text(json.dumps(long.line()) + "\n")
+    assert run(MadeEngine(), told)["refused"] == 1
+    assert "patient" not in (tmp_path / "results.jsonl").read_text()
+
+
+def test_the_smoke_request_is_judged(tmp_path: Path) -> None:
+    smoke = smoke_body(THINKS, read_task("differential"))
+    assert smoke_fault(MadeEngine(), job(tmp_path, smoke=smoke)) is None
+    assert smoke_fault(MadeEngine(), job(tmp_path, smoke=smoke, reasoning_parser="deepseek_r1")) == "no reasoning"
+
+
+def test_a_record_holds_only_with_the_key_of_its_start(tmp_path: Path) -> None:
+    path, key = tmp_path / "record.json", "ab" * 32
+    write_record(path, {"requests": 3}, key)
+    assert read_record(path, key) == {"requests": 3}
+    assert read_record(path, "cd" * 32) is None
+    path.write_text(path.read_text().replace("3", "4"))
+    assert read_record(path, key) is None
+    assert read_record(tmp_path / "none", key) is None
+
+
+# -- the parent, with a made runner in place of vLLM's python ------------------------------------------------------
+
+RUNNER = """#!{python}
+import json, os, sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from connectors.vllm_runner.job import Job, Results, KEY_VARIABLE, read_lines, result_of, sha256_of, write_record
+job, key = Job.read(Path(sys.argv[-1])), os.environ[KEY_VARIABLE]
+with open({log!r}, "a") as log: log.write(str(job.in_flight) + "\\n")
+results = Results(Path(job.results))
+for n, line in enumerate(read_lines(Path(job.requests))):
+    {before}
+    results.append(result_of(line["custom_id"], {body}))
+results.close()
+record = {{"requests_sha256": sha256_of(Path(job.requests)), "results_sha256": sha256_of(Path(job.results)),
+           "figures": {{"preemptions": 2, "seconds_to_start": 1.0}}, "versions": {{"vllm": "made"}}}}
+write_record(Path(job.record), record, {key})
+sys.exit({status})
+"""
+
+
+def made_python(folder: Path, *, before: str = "pass", key: str = "key", status: str = "0") -> LlmSettings:
+    """An executable that stands in for vLLM's python and its runner."""
+    import sys
+
+    script = folder / "python"
+    root = str(Path(__file__).resolve().parent.parent)
+    script.write_text(
+        RUNNER.format(
+            python=sys.executable,
+            root=root,
+            log=str(folder / "starts"),
+            before=before,
+            body=made_body(GOOD),
+            key=key,
+            status=status,
+        )  # fmt: skip
+    )
+    script.chmod(0o700)
+    weights = folder / "weights"
+    weights.mkdir(exist_ok=True)
+    (weights / "config.json").write_text("{}")
+    return LlmSettings("runner", python=script, weights=weights, concurrency=8)
+
+
+def test_the_parent_takes_a_signed_record(tmp_path: Path) -> None:
+    made = VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path))
+    assert len(made([request(n) for n in range(5)])) == 5
+    assert (made.report.preemptions, made.report.versions) == (2, {"vllm": "made"})
+    made([request(n) for n in range(5)])
+    assert (tmp_path / "starts").read_text() == "8\n", "a complete batch starts no engine"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"before": "if n == 2: os._exit(0)"}, "without a signed record"),
+        ({"before": "if n == 2: os.kill(os.getpid(), 9)"}, "with status -9"),
+        ({"key": "'00' * 32"}, "without a signed record"),
+        ({"status": "3"}, "with status 3"),
+    ],
+)
+def test_a_runner_that_ends_early_is_a_failure_never_a_success(
+    tmp_path: Path, changed: dict[str, str], message: str
+) -> None:
+    made = VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path, **changed))
+    with pytest.raises(LlmError, match=message):
+        made([request(n) for n in range(5)])
+
+
+def test_out_of_memory_is_counted_and_tried_with_half(tmp_path: Path) -> None:
+    before = f"job.in_flight > 2 and sys.exit({EXIT_OUT_OF_MEMORY})"
+    made = VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path, before=before))
+    assert len(made([request(1)])) == 1
+    assert made.report.out_of_memory == 2
+    assert (tmp_path / "starts").read_text().split() == ["8", "4", "2"]
+    never = VllmBatch(tmp_path / "c", SMALL, made_python(tmp_path, before=f"sys.exit({EXIT_OUT_OF_MEMORY})"))
+    with pytest.raises(LlmError, match="out of memory even with"):
+        never([request(1)])
+
+
+def test_a_failed_smoke_request_names_what_was_missing(tmp_path: Path) -> None:
+    before = (
+        f"""open(job.progress, "w").write(json.dumps({{"fault": "no reasoning"}}) + "\\n"); sys.exit({EXIT_SMOKE})"""
+    )
+    with pytest.raises(LlmError, match="smoke request .no reasoning"):
+        VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path, before=before))([request(1)])
+
+
+def test_a_missing_environment_or_model_is_one_sentence(tmp_path: Path) -> None:
+    sound = made_python(tmp_path)
+    with pytest.raises(LlmError, match="make llm"):
+        VllmBatch(tmp_path, SMALL, LlmSettings(python=tmp_path / "nothing", weights=sound.weights))([request(1)])
+    with pytest.raises(LlmError, match="weights of smollm2-135m are not at"):
+        VllmBatch(tmp_path, SMALL, LlmSettings(python=sound.python, weights=tmp_path))([request(2)])
+    with pytest.raises(LlmError, match="needs a base URL"):
+        LlmSettings("server")
+    with pytest.raises(LlmError, match="must be one of"):
+        LlmSettings("magic")
+
+
+def test_two_requests_of_one_key_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="same key"):
+        VllmBatch(tmp_path, SMALL, LlmSettings())([request(1), request(1)])
+    assert KEY_VARIABLE not in os.environ
+    assert result_of("k", {})["custom_id"] == "k"
+    assert Results(tmp_path / "r.jsonl").done == set()
+    assert len(sha256_of(tmp_path / "r.jsonl")) == 64
