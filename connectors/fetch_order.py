@@ -6,6 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+# Marks a working folder whose content has become a pull: the next fetch under the same name begins anew.
+PUBLISHED_NAME = ".published"
+
 
 @dataclass(frozen=True)
 class Order:

@@ -21,8 +21,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from connectors.configuration import Source
 from connectors.export_record import ExportRecord, find_export_record
-from connectors.fetch_order import Order
+from connectors.fetch_order import PUBLISHED_NAME, Order
 from connectors.folder import check_files, describe_file, disk_faults
 from connectors.manifest import (
     Manifest,
@@ -33,7 +34,7 @@ from connectors.manifest import (
     publish,
     read_manifest,
 )
-from connectors.smart_auth import Credentials, check_address, read_signing_key
+from connectors.smart_auth import Credentials, Secret, check_address, read_signing_key
 from zebrawatch.errors import SourceError
 
 MODES = ("auto", "bulk", "crawl")
@@ -74,6 +75,23 @@ class FhirServer:
         for name, allowed in (("mode", MODES), ("since_mode", SINCE_MODES)):
             if getattr(self, name) not in allowed:
                 raise SourceError(f"The source's {name} must be one of {', '.join(allowed)}.")
+
+    @classmethod
+    def of_settings(cls, source: Source) -> FhirServer:
+        """The server that the configuration's section `source` describes (ConfigurationError where it does not)."""
+        credentials = Credentials(
+            client_id=source.client_id,
+            key=Secret(file=Path(source.key_file)) if source.key_file else None,
+            token_url=source.token_url,
+            bearer_token=Secret(env=source.bearer_token_env) if source.bearer_token_env else None,
+        )
+        return cls(
+            source.location,
+            credentials,
+            group=source.group,
+            since_mode=source.since_mode,
+            attempts=source.attempts,
+        )
 
     @property
     def source(self) -> str:
@@ -116,6 +134,7 @@ def pull_server(
         try:
             manifest = _gather(settings, fetched, partial, first=since is None)
             publish(partial, destination, manifest)
+            (fetched.folder / PUBLISHED_NAME).touch()
         finally:
             shutil.rmtree(partial_of(destination), ignore_errors=True)
     return manifest

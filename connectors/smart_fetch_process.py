@@ -46,7 +46,7 @@ from smart_fetch.cli_utils import limit_to_server_resources
 from smart_fetch.tasks.meds import MEDICATION_TASKS
 
 from connectors.attachments import fetch_attachments
-from connectors.fetch_order import Order
+from connectors.fetch_order import PUBLISHED_NAME, Order
 from connectors.folder import DISK_FULL, LineCounter
 from connectors.server_check import try_server
 from connectors.smart_auth import origin_of
@@ -272,11 +272,13 @@ async def _check(order: Order) -> None:
 
 
 def _workdir(order: Order) -> Path:
+    """The folder of the fetch that is resumed, else the next free number."""
     folders = lifecycle.list_workdirs(order.folder)
-    for name, (number, nickname) in folders.items():
-        if nickname == order.nickname and number == max(number for number, _ in folders.values()):
-            return Path(order.folder, name)
-    return Path(order.folder, f"{1 + max((number for number, _ in folders.values()), default=0):03}.{order.nickname}")
+    newest = next(iter(folders), "")
+    number, nickname = folders.get(newest, (0, ""))
+    if nickname == order.nickname and not Path(order.folder, newest, PUBLISHED_NAME).exists():
+        return Path(order.folder, newest)
+    return Path(order.folder, f"{number + 1:03}.{order.nickname}")
 
 
 async def _fetch_once(order: Order, workdir: Path) -> None:

@@ -23,6 +23,7 @@ from fetch_nursery import nursery
 from jwcrypto import jwk
 from sekmet_server import ndjson, sekmet
 
+from connectors.configuration import Source
 from connectors.doctor import Check, check_folder, check_server
 from connectors.fhir_server import FhirServer, pull_server, read_ids
 from connectors.manifest import Manifest, read_manifest
@@ -312,6 +313,18 @@ def test_three_nights_of_changes_deletions_and_a_merge(tmp_path: Path) -> None:
 
         quiet = pull(proxy, lake, "n4", since=third.transaction_time + timedelta(seconds=1))
         assert quiet.files == ()
+
+
+def test_nights_that_arrive_under_one_name_are_each_fetched(server: FaultProxy, tmp_path: Path) -> None:
+    """As a lake does: every pull arrives in the same place and is then given its own name."""
+    first = pull(server, tmp_path, "arriving")
+    (tmp_path / "arriving").rename(tmp_path / "n1")
+    assert first.transaction_time is not None
+    later = first.transaction_time + timedelta(days=1)
+    for night in ("n2", "n3"):
+        assert pull(server, tmp_path, "arriving", since=later).files == ()
+        (tmp_path / "arriving").rename(tmp_path / night)
+    assert server.count(KICKOFF) == 3
 
 
 def test_a_crawl_since_a_time_takes_nobody_for_deleted(server: FaultProxy, tmp_path: Path) -> None:
@@ -628,6 +641,18 @@ def test_a_bearer_token_from_the_environment(
     monkeypatch.setenv("ZW_TEST_TOKEN", "loader")
     manifest = pull(smart, tmp_path, credentials=Credentials(bearer_token=Secret(env="ZW_TEST_TOKEN")))
     assert manifest.lines_by_type()["Patient"] == 3
+
+
+def test_the_configuration_names_a_server(tmp_path: Path) -> None:
+    source = Source(
+        location="https://ehr.example.org/fhir", group="g1", client_id="me", key_file=str(tmp_path / "k.pem")
+    )
+    found = FhirServer.of_settings(source)
+    assert (found.url, found.group, found.since_mode) == ("https://ehr.example.org/fhir", "g1", "updated")
+    assert found.credentials == Credentials("me", Secret(file=tmp_path / "k.pem"))
+    assert found.retry_minutes == (1, 2, 4, 8)
+    with pytest.raises(ConfigurationError, match="both a client id and a private key"):
+        FhirServer.of_settings(Source(location="https://ehr.example.org/fhir", client_id="me"))
 
 
 @pytest.mark.parametrize(
