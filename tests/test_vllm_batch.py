@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -274,21 +275,18 @@ sys.exit({status})
 
 def made_python(folder: Path, *, before: str = "pass", key: str = "key", status: str = "0") -> LlmSettings:
     """An executable that stands in for vLLM's python and its runner."""
-    import sys
-
     script = folder / "python"
     root = str(Path(__file__).resolve().parent.parent)
-    script.write_text(
-        RUNNER.format(
-            python=sys.executable,
-            root=root,
-            log=str(folder / "starts"),
-            before=before,
-            body=made_body(GOOD),
-            key=key,
-            status=status,
-        )  # fmt: skip
+    text = RUNNER.format(
+        python=sys.executable,
+        root=root,
+        log=str(folder / "starts"),
+        before=before,
+        body=made_body(GOOD),
+        key=key,
+        status=status,
     )
+    script.write_text(text)
     script.chmod(0o700)
     weights = folder / "weights"
     weights.mkdir(exist_ok=True)
@@ -333,10 +331,9 @@ def test_out_of_memory_is_counted_and_tried_with_half(tmp_path: Path) -> None:
 
 
 def test_a_failed_smoke_request_names_what_was_missing(tmp_path: Path) -> None:
-    before = (
-        f"""open(job.progress, "w").write(json.dumps({{"fault": "no reasoning"}}) + "\\n"); sys.exit({EXIT_SMOKE})"""
-    )
-    with pytest.raises(LlmError, match="smoke request .no reasoning"):
+    told = 'Path(job.progress).write_text(json.dumps({"fault": "no reasoning"}) + chr(10))'
+    before = f"{told}; sys.exit({EXIT_SMOKE})"
+    with pytest.raises(LlmError, match=r"smoke request .no reasoning"):
         VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path, before=before))([request(1)])
 
 
