@@ -121,7 +121,7 @@ def _candidates(text: str) -> list[jwk.JWK]:
 def _signing_key(key: jwk.JWK) -> SigningKey | None:
     kind, curve = key.get("kty"), key.get("crv")
     algorithm = key.get("alg") or _ALGORITHMS.get((kind, curve if kind == "EC" else None))
-    if not key.has_private or algorithm is None:
+    if kind not in ("RSA", "EC") or not key.has_private or algorithm is None:
         return None
     key_id = str(key.get("kid") or key.thumbprint())
     # cumulus-fhir-support takes a key only with kid, alg and key_ops; many real JWK Sets say `use` instead.
