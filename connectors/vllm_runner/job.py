@@ -71,13 +71,13 @@ class Results:
             return
         self.done.add(key)
         self._file.write(json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()  # a process that is killed loses nothing; a machine that stops, at most flush_every
         self._waiting += 1
         if self._waiting >= self._every:
             self.flush()
 
     def flush(self) -> None:
         """Bring everything to the disk."""
-        self._file.flush()
         os.fsync(self._file.fileno())
         self._waiting = 0
 
