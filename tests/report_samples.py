@@ -453,10 +453,10 @@ def outcome_sample(at_risk: int = 48) -> dict[str, Any]:
         "nulls": {
             "observed": {"share": 0.5625, "lead_days_mean": 268.4},
             "n": at_risk,
-            "permutation": null_sample(0.104, 61.0, [0.31, 0.60], [120.0, 310.0]),
+            "within_stratum": null_sample(0.104, 61.0, [0.31, 0.60], [120.0, 310.0]),
             "random_timing": null_sample(0.031, 18.0, [0.39, 0.67], [160.0, 340.0]),
             "utilisation": null_sample(0.083, 44.0, [0.33, 0.62], [131.0, 322.0]),
-            "worst_share": "permutation", "worst_lead": "permutation", "counts": True,
+            "worst_share": "within_stratum", "worst_lead": "within_stratum", "counts": True,
         },
         "leak_gate": {"passed": True, "leaks": 0, "by_how": {}, "set_aside": {"name of a finding": 14}, "documents": 6120,
                       "checked": 8903, "missing_documents": 0},
@@ -468,11 +468,15 @@ def outcome_sample(at_risk: int = 48) -> dict[str, Any]:
             "suspicion_recall": [0.88, 0.99],
         },
         "by_k": {
-            "1": {"prioritised_share": 0.29, "lead_days_mean_unconditional": 140.2, "false_alerts_per_1000_12m": 14.0},
-            "3": {"prioritised_share": 0.46, "lead_days_mean_unconditional": 221.0, "false_alerts_per_1000_12m": 13.1},
-            "5": {"prioritised_share": 0.5625, "lead_days_mean_unconditional": 268.4, "false_alerts_per_1000_12m": 12.4},
-            "10": {"prioritised_share": 0.625, "lead_days_mean_unconditional": 301.9, "false_alerts_per_1000_12m": 11.8},
+            "1": {"prioritised_share": 0.29, "lead_days_median": 398.0, "lead_days_mean_unconditional": 140.2},
+            "3": {"prioritised_share": 0.46, "lead_days_median": 405.0, "lead_days_mean_unconditional": 221.0},
+            "5": {"prioritised_share": 0.5625, "lead_days_median": 412.0, "lead_days_mean_unconditional": 268.4},
+            "10": "not assessed: alerts showed 5",
         },
+        "lead": {"n": at_risk, "prioritised_share": 0.5625, "lead_days_median": 412.0, "lead_days_mean_unconditional": 268.4},
+        "incident_pairs": {"n": at_risk + 9, "prioritised_share": 27 / 57, "lead_days_median": 412.0, "lead_days_mean_unconditional": 226.0},
+        "upper": {"n": at_risk, "prioritised_share": 29 / 48, "lead_days_median": 440.0, "lead_days_mean_unconditional": 301.0},
+        "phenotype_names_counted": "not assessed",
     }  # fmt: skip
 
 

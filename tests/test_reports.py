@@ -532,7 +532,7 @@ def test_a_result_counts_against_its_worst_null() -> None:
     assert share.worst.value == 0.104
     assert share.clear is True
     weak = outcome_sample()
-    weak["nulls"]["permutation"]["ci95"]["share_difference"] = [-0.02, 0.6]
+    weak["nulls"]["within_stratum"]["ci95"]["share_difference"] = [-0.02, 0.6]
     assert figures.against_nulls(weak, 1)[0].clear is False
     text = summary_report(dataclasses.replace(summary_report_sample(), outcome=weak))
     assert "Does not count: the lower bound of observed − worst null is not above zero." in text
@@ -575,10 +575,19 @@ def test_ppv_is_a_value_or_a_pair_of_bounds() -> None:
 
 def test_rows_by_k_never_tell_a_small_cell() -> None:
     outcome = outcome_sample()
-    hits = [round(float(line.share.rstrip("%")) / 100 * 48) for line in figures.k_lines(outcome, SMALLEST_CELL)]
+    lines = [line for line in figures.k_lines(outcome, SMALLEST_CELL) if line.mean]
+    hits = [round(float(line.share.rstrip("%")) / 100 * 48) for line in lines]
     assert 27 in hits
     assert all(abs(a - b) == 0 or abs(a - b) >= SMALLEST_CELL for a in hits for b in hits)
-    assert len(figures.k_lines(outcome, 1)) == 4
+    whole = figures.k_lines(outcome, 1)
+    assert [line.name for line in whole] == ["1", "3", "5", "10"]
+    assert whole[-1].share == "not assessed: alerts showed 5"
+
+
+def test_other_denominators_stand_beside_unless_they_tell_a_small_cell() -> None:
+    names = [line.name for line in figures.beside_lines(outcome_sample(), 1)]
+    assert names == ["at risk (primary)", "all incident pairs", "against the specific suspicion alone (upper)"]
+    assert [line.name for line in figures.beside_lines(outcome_sample(), SMALLEST_CELL)] == ["at risk (primary)"]
 
 
 def test_published_figures_stand_beside_ours_with_what_is_unknown() -> None:

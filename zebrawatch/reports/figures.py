@@ -105,7 +105,7 @@ class Against:
 
 
 NULL_NAMES = {
-    "permutation": "disease and suspicion swapped among like cases",
+    "within_stratum": "disease and suspicion swapped among like cases",
     "random_timing": "the night's lists given to random patients at risk",
     "utilisation": "patients ranked by how much is written about them",
 }
@@ -288,43 +288,73 @@ def _share(value: float) -> str:
 
 
 @dataclass(frozen=True)
-class KLine:
-    """Share, lead and burden if K diseases were shown."""
+class ShareLine:
+    """Share and lead over one denominator or for one number of diseases shown."""
 
-    k: str
+    name: str
+    pairs: str
     share: str
-    lead: str
-    false_alerts: str
+    median: str
+    mean: str
 
 
-def k_lines(outcome: Mapping[str, Any], floor: int) -> tuple[KLine, ...]:
+BESIDE = (
+    ("lead", "at risk (primary)"),
+    ("incident_pairs", "all incident pairs"),
+    ("upper", "against the specific suspicion alone (upper)"),
+    ("phenotype_names_counted", "names that are also findings counted as suspicion"),
+)
+
+
+def beside_lines(outcome: Mapping[str, Any], floor: int) -> tuple[ShareLine, ...]:
+    """Figures by K, less rows whose hits differ from a shown one by 1 to floor - 1: they would tell a small cell."""
+    shown: list[tuple[int, int]] = []
+    lines = []
+    for key, name in BESIDE:
+        entry = _mapping(outcome.get(key))
+        n, share = number_of(entry, "n"), number_of(entry, "prioritised_share")
+        if n is None or share is None or not share_may_show(share * n, n, floor):
+            continue
+        pairs, hits = round(n), round(share * n)
+        if all(_apart(pairs, other, floor) and _apart(hits, found, floor) for other, found in shown):
+            shown.append((pairs, hits))
+            lines.append(_share_line(name, f"{pairs:,}", entry))
+    return tuple(lines)
+
+
+def k_lines(outcome: Mapping[str, Any], floor: int) -> tuple[ShareLine, ...]:
     """Figures by K, without rows whose hits differ from a shown one by 1 to floor - 1: they would tell a small cell."""
     at_risk = number_of(outcome, "at_risk") or 0.0
     headline = prioritised_count(outcome)
     shown = [] if headline is None else [headline]
     lines = []
     for k, entry in _mapping(outcome.get("by_k")).items():
-        share = _number(entry.get("prioritised_share")) if isinstance(entry, Mapping) else None
+        share = number_of(_mapping(entry), "prioritised_share")
         if share is None:
+            lines.append(ShareLine(str(k), "", entry if isinstance(entry, str) else "not measured", "", ""))
             continue
         hits = round(share * at_risk)
-        apart = all(shown_count(abs(hits - other), floor) is not None for other in shown)
-        if apart and share_may_show(hits, at_risk, floor):
+        if share_may_show(hits, at_risk, floor) and all(_apart(hits, other, floor) for other in shown):
             shown.append(hits)
-            lines.append(_k_line(str(k), entry))
+            lines.append(_share_line(str(k), "", entry))
     return tuple(lines)
 
 
-def _k_line(k: str, entry: Mapping[str, Any]) -> KLine:
+def _apart(one: int, other: int, floor: int) -> bool:
+    return shown_count(abs(one - other), floor) is not None
+
+
+def _share_line(name: str, pairs: str, entry: Mapping[str, Any]) -> ShareLine:
     def told(key: str, unit: str) -> str:
-        value = _number(entry.get(key))
+        value = number_of(entry, key)
         return "not measured" if value is None else worded(value, unit) + ("%" if unit == "%" else "")
 
-    return KLine(
-        k,
+    return ShareLine(
+        name,
+        pairs,
         told("prioritised_share", "%"),
+        told("lead_days_median", "days"),
         told("lead_days_mean_unconditional", "days"),
-        told("false_alerts_per_1000_12m", ""),
     )
 
 

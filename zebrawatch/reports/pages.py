@@ -83,6 +83,7 @@ def summary_report(report: SummaryReport) -> str:
         no_curve=_no_curve(report),
         burden=shown_burden(report.burden, floor),
         ppv=figures.ppv_lines(report.outcome, floor),
+        beside=figures.beside_lines(report.outcome, floor),
         by_k=figures.k_lines(report.outcome, floor),
         gate=figures.gate_words(report.outcome),
         recall=figures.recall_words(report.outcome),
