@@ -159,7 +159,7 @@ def _by_range(event: EventFields) -> str | None:
     # `<5` within a range that begins at 0 is normal; `>100` with an upper limit of 200 tells nothing.
     if comparator == ">" and (high is None or value < high):
         return None
-    if comparator == "<" and low is not None and value > low:
+    if comparator == "<" and low is not None and 0 < low < value:
         return None
     if comparator == ">" and high is not None and value >= high:
         return "high"

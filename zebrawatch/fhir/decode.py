@@ -167,6 +167,8 @@ class _Decoder:
             self._refuse(marks, number, line, error.reason, error.detail)
         except msgspec.MsgspecError as error:
             self._refuse(marks, number, line, *self._worded(line, error))
+        except UnicodeDecodeError:
+            self._refuse(marks, number, line, "not JSON", "not UTF-8")
         except RecursionError:
             self._refuse(marks, number, line, "not JSON", "nested too deeply")
         except Exception as error:  # the last resort: a fault of ours must cost one line, not the night

@@ -7,6 +7,7 @@ the RTF rendering is read, the tags in `\\*\\htmltag` are not.
 
 from __future__ import annotations
 
+import codecs
 import re
 
 from zebrawatch.fhir.text import Deadline, TextLimits, UnreadableError
@@ -209,7 +210,7 @@ def _code_page(data: bytes) -> str:
         known = {b"65001": "utf-8", b"10000": "mac_roman", b"936": "gbk", b"0": "cp1252"}
         name = known.get(found[1], f"cp{found[1].decode()}")
         try:
-            b"".decode(name)
+            codecs.lookup(name)
             return name
         except LookupError:
             return "cp1252"

