@@ -154,7 +154,7 @@ def lives(draw: st.DrawFn) -> tuple[AlertPolicy, list[NightScore], Facts]:
     return policy, scores, facts
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(lives(), st.lists(nights_in, max_size=6))
 def test_a_range_at_once_equals_any_cut_of_it(
     life: tuple[AlertPolicy, list[NightScore], Facts], cuts: list[int]
@@ -175,7 +175,7 @@ def test_a_range_at_once_equals_any_cut_of_it(
         assert state == end
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(lives())
 def test_nobody_is_alerted_while_barred_and_changes_alternate(
     life: tuple[AlertPolicy, list[NightScore], Facts],

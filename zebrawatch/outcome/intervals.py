@@ -26,7 +26,8 @@ def wilson(hits: int, n: int) -> Interval | None:
     if n == 0:
         return None
     low, high = proportion_confint(hits, n, alpha=1 - LEVEL, method="wilson")
-    return Interval(float(low), float(high))
+    share = hits / n
+    return Interval(min(float(low), share), max(float(high), share))  # rounding must not leave the estimate out
 
 
 def patient_weights(patients: int, draws: int, seed: int) -> Floats:

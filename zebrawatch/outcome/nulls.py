@@ -88,7 +88,7 @@ def within_stratum(
     A stratum with one case is joined with the others that share its age band and sex, then its sex, then with all.
     """
     rng = np.random.default_rng(seed)
-    grouped = by_subject(_standing_on(episodes))
+    grouped = by_subject(standing_on(episodes))
     share, lead = np.zeros(len(cases)), np.zeros(len(cases))
     groups = _strata(cases)
     seen: dict[tuple[int, int], tuple[float, float]] = {}
@@ -122,7 +122,7 @@ def random_timing(
     rng = np.random.default_rng(seed)
     risk = _AtRisk(observed(people), cases, suspected, first_screened_night)
     given: dict[tuple[int, int], list[Episode]] = {}
-    for episode in _standing_on(episodes):
+    for episode in standing_on(episodes):
         eligible = risk.on(episode.first)
         if not len(eligible):
             continue
@@ -229,7 +229,7 @@ def _mean(values: Floats) -> float | None:
     return float(values.mean()) if values.size else None
 
 
-def _standing_on(episodes: Sequence[Episode]) -> list[Episode]:
+def standing_on(episodes: Sequence[Episode]) -> list[Episode]:
     """Episodes whose last stretch ended with suspicion or death stand on."""
     found = []
     for episode in episodes:

@@ -1,0 +1,419 @@
+"""The figures of a replay: one dictionary with the keys of `zebrawatch replay --json` (EVALUATION), aggregates only.
+
+Share, lead, burden and PPV all come from the same alerts, the same K and the same threshold. Headline keys are over
+at-risk pairs with the earlier of specific and general suspicion; everything else says what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zebrawatch.nights import NightRange
+from zebrawatch.outcome import burden as burdens
+from zebrawatch.outcome import nulls as nulls_of
+from zebrawatch.outcome.episodes import Episode, by_subject, episodes_of
+from zebrawatch.outcome.intervals import Floats, Interval, Resample, weighted_median, wilson
+from zebrawatch.outcome.lead_time import lead_time
+from zebrawatch.outcome.matching import TIERS, Matcher
+from zebrawatch.outcome.observation import night_value, observed, records
+from zebrawatch.outcome.pairs import PAIR_CLASSES, PairTable, disagreements, pairs
+from zebrawatch.outcome.protocol import Protocol
+from zebrawatch.outcome.time_to_event import first_alert_incidence, landmarks
+
+MOST_CELLS = 60_000_000
+"""Patients times resamples that are held in memory at once; larger populations get fewer resamples, at least 200."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay leaves behind, as frames with the columns of zebrawatch.schemas.
+
+    `people`: zebrawatch.outcome.observation.PEOPLE_COLUMNS, everybody who was screened. `suspicions_both_ways`: the
+    suspicions with names counted that are also HPO labels. `written`: subject_id and known_night of every document, for
+    the utilisation null. `organ_system`: main organ system by disease id, for the strata. `labels`:
+    zebrawatch.outcome.pairs.LABEL_COLUMNS, or None where the records alone give the diagnoses.
+    """
+
+    nights: Sequence[NightRange]
+    people: pd.DataFrame
+    suspicions: pd.DataFrame
+    flags: pd.DataFrame
+    candidates: pd.DataFrame
+    written: pd.DataFrame
+    labels: pd.DataFrame | None = None
+    suspicions_both_ways: pd.DataFrame | None = None
+    organ_system: Mapping[str, str] = field(default_factory=dict)
+    groups: frozenset[str] = frozenset()
+    gene_symbols: frozenset[str] = frozenset()
+    merged: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def first(self) -> date:
+        return min(nights.first for nights in self.nights)
+
+    @property
+    def last(self) -> date:
+        return max(nights.last for nights in self.nights)
+
+    def holes(self) -> int:
+        """Nights between the first and the last that no range covers."""
+        covered = {night for nights in self.nights for night in nights}
+        return (self.last - self.first).days + 1 - len(covered)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result: `figures` for people and MLflow, `lead_time` rows for the lake, `problems` by name, the flow."""
+
+    figures: dict[str, Any]
+    lead_time: pd.DataFrame
+    problems: pd.DataFrame
+    flow: dict[str, int]
+    classified: tuple[burdens.Classified, ...]
+    disagreements: pd.DataFrame
+
+
+def summarise(
+    replay: Replay,
+    matcher: Matcher,
+    protocol: Protocol,
+    *,
+    leak_gate: Mapping[str, Any] | None = None,
+    suspicion_recall: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Every figure of OUTCOMES for one replay.
+
+    `leak_gate` is LeakGate.as_dict(), `suspicion_recall` zebrawatch.outcome.leak.recall of the naming set; where they
+    were not run the result says "not assessed". Deterministic for the same input and protocol.
+    """
+    return _Summary(replay, matcher, protocol).outcome(leak_gate, suspicion_recall)
+
+
+class _Summary:
+    def __init__(self, replay: Replay, matcher: Matcher, protocol: Protocol) -> None:
+        if not replay.nights:
+            raise ValueError("a replay needs at least one range of nights")
+        self.replay, self.matcher, self.protocol = replay, matcher, protocol
+        self.table = self._pairs(replay.suspicions, count_phenotype_names=False)
+        self.episodes: list[Episode] = episodes_of(replay.flags)
+        self.rows = lead_time(self.table.rows, self.episodes, replay.candidates, matcher)
+        source = "records" if replay.labels is None else "labels"
+        self.headline = self.rows[self.rows["label_source"] == source]
+        people = observed(replay.people)
+        draws = max(200, min(protocol.resampling.draws, MOST_CELLS // max(1, len(people))))
+        self.resample = Resample([person.subject_id for person in people], draws=draws, seed=protocol.resampling.seed)
+
+    def _pairs(self, suspicions: pd.DataFrame, *, count_phenotype_names: bool) -> PairTable:
+        replay = self.replay
+        return pairs(
+            people=replay.people,
+            suspicions=suspicions,
+            matcher=self.matcher,
+            first_screened_night=replay.first,
+            last_night=replay.last,
+            labels=replay.labels,
+            groups=replay.groups,
+            gene_symbols=replay.gene_symbols,
+            merged=dict(replay.merged),
+            count_phenotype_names=count_phenotype_names,
+            prevalent_days=self.protocol.windows.prevalent_days,
+        )
+
+    @cached_property
+    def suspected(self) -> dict[int, date]:
+        """First suspicion of any kind by patient, as the alerts knew it."""
+        found: dict[int, date] = {}
+        for row in records(self.replay.suspicions, ("subject_id", "known_night", "phenotype_name")):
+            night, subject = night_value(row["known_night"]), int(row["subject_id"])
+            if night is not None and row["phenotype_name"] is not True:
+                found[subject] = min(night, found.get(subject, night))
+        return found
+
+    def at_risk(self) -> pd.DataFrame:
+        return self.headline[self.headline["pair_class"] == "at risk"]
+
+    def incident(self) -> pd.DataFrame:
+        return self.headline[self.headline["pair_class"].isin(["at risk", "first contact", "not in the knowledge"])]
+
+    def outcome(self, leak_gate: Mapping[str, Any] | None, suspicion_recall: Mapping[str, Any] | None) -> Outcome:
+        classified = burdens.classify(
+            self.episodes, self.replay.people, self.table.rows, self.matcher, self.replay.first,
+            self.protocol.windows.follow_up_days,
+        )  # fmt: skip
+        figures = self._headline(classified)
+        figures["leak_gate"] = dict(leak_gate) if leak_gate is not None else "not assessed"
+        figures["suspicion_recall"] = dict(suspicion_recall) if suspicion_recall is not None else "not assessed"
+        figures |= self._beside()
+        labels = self.replay.labels
+        apart = disagreements(labels, self.replay.suspicions, self.matcher) if labels is not None else pd.DataFrame()
+        figures["label_disagreements"] = len(apart)
+        return Outcome(
+            plain_values(figures), self.rows, self.table.problems, self.table.flow(), tuple(classified), apart
+        )
+
+    def _headline(self, classified: Sequence[burdens.Classified]) -> dict[str, Any]:
+        shares = leads(self.at_risk(), self.resample, self.protocol.windows.minimum_interval_days)
+        exposed = burdens.exposure(self.replay.people, self.table.rows, self.suspected, self.replay.first)
+        cost = burdens.burden(
+            classified, exposed, self.resample, horizon_days=self.protocol.windows.horizon_days,
+            last_night=self.replay.last, first_screened_night=self.replay.first,
+            reviewers=self.protocol.workload.reviewers,
+        )  # fmt: skip
+        false_alerts = cost["false_alerts_per_1000_12m"]
+        return {
+            "at_risk": len(self.at_risk()),
+            "incident": len(self.incident()),
+            "prioritised_share": shares["prioritised_share"],
+            "lead_days_median": shares["lead_days_median"],
+            "lead_days_mean_unconditional": shares["lead_days_mean_unconditional"],
+            "interval_share": shares["interval_share"],
+            "episodes_per_1000_py": cost["episodes_per_1000_py"]["value"],
+            "false_alerts_per_1000_12m": false_alerts["value"],
+            "person_years": exposed.years,
+            "ppv_by_prevalence": burdens.ppv_by_prevalence(
+                classified, exposed, self.protocol.prevalence.per_person, self.resample
+            ),
+            "nulls": self._nulls(),
+            "ci95": {
+                **shares["ci95"],
+                "episodes_per_1000_py": cost["episodes_per_1000_py"]["ci95"],
+                "false_alerts_per_1000_12m": false_alerts["ci95"],
+            },
+            "by_k": self._by_k(),
+            "lead": shares,
+            "burden": cost,
+        }
+
+    def _nulls(self) -> dict[str, Any]:
+        replay, protocol = self.replay, self.protocol
+        cases = nulls_of.cases_of(self.headline, replay.people, replay.organ_system)
+        draws, seed = protocol.resampling.null_draws, protocol.resampling.seed
+        found = {
+            "within_stratum": nulls_of.within_stratum(cases, self.episodes, self.matcher, draws=draws, seed=seed),
+            "random_timing": nulls_of.random_timing(
+                cases, self.episodes, replay.people, self.suspected, replay.first, self.matcher, draws=draws, seed=seed
+            ),
+            "utilisation": nulls_of.utilisation(
+                cases, self.episodes, replay.people, self.suspected, replay.first, replay.candidates, replay.written,
+                self.matcher, k=protocol.estimand.k,
+            ),
+        }  # fmt: skip
+        actual = nulls_of.observed_values(cases, self.episodes, self.matcher)
+        return nulls_of.compare(actual, found, cases, self.resample)
+
+    def _by_k(self) -> dict[str, Any]:
+        """The same alerts with shorter lists; longer ones than were shown cannot be judged and say so."""
+        found: dict[str, Any] = {}
+        for k in sorted({*self.protocol.exploratory.k, self.protocol.estimand.k}):
+            if k > self.protocol.estimand.k:
+                found[str(k)] = f"not assessed: alerts showed {self.protocol.estimand.k}"
+                continue
+            table = self.table.rows[self.table.rows["label_source"].isin(self.headline["label_source"].unique())]
+            rows = lead_time(table, self.episodes, None, self.matcher, k=k)
+            values = leads(rows[rows["pair_class"] == "at risk"], self.resample, 1)
+            found[str(k)] = {
+                name: values[name] for name in ("prioritised_share", "lead_days_median", "lead_days_mean_unconditional")
+            } | {"ci95": values["ci95"], "alerts": sum(not one.backlog for one in self.episodes)}
+        return found
+
+    def _beside(self) -> dict[str, Any]:
+        """What stands beside the headline: other denominators, upper figure, look-back, tiers, time to event, flow."""
+        incident = leads(self.incident(), self.resample, self.protocol.windows.minimum_interval_days)
+        replay = self.replay
+        reached = first_alert_incidence(replay.people, self.episodes, self.suspected, replay.first)
+        days = self.protocol.windows.landmark_days
+        return {
+            "incident_pairs": incident,
+            "upper": self._upper(),
+            "phenotype_names_counted": self._both_ways(),
+            "by_look_back": self._look_back(),
+            "by_subgroup": {name: self._subgroup(name) for name in ("sex", "age_band")},
+            "match_tiers": {tier: int((self.at_risk()["match_tier"] == tier).sum()) for tier in TIERS},
+            "cumulative_incidence": {
+                name: {str(day): curve.at(day) for day in days} for name, curve in reached.items()
+            },
+            "landmarks": [
+                one.as_dict()
+                for one in landmarks(replay.people, self.table.rows, self.episodes, self.suspected, replay.first, days)
+            ],
+            "pair_classes": {name: int((self.headline["pair_class"] == name).sum()) for name in PAIR_CLASSES},
+            "flow": self.table.flow(),
+            "problems": {str(name): int(n) for name, n in self.table.problems["problem"].value_counts().items()},
+            "nights": (replay.last - replay.first).days + 1 - replay.holes(),
+            "nights_missing": replay.holes(),
+            "protocol": self.protocol.digest,
+            "label_source": "records" if replay.labels is None else "labels",
+        }
+
+    def _upper(self) -> dict[str, Any]:
+        """Lead against the specific suspicion alone, labelled upper (OUTCOMES).
+
+        A general suspicion withdraws the alert; here it stands on until the specific one.
+        """
+        rows = self.table.rows.assign(suspicion_night=self.table.rows["specific_night"])
+        rows = lead_time(rows, nulls_of.standing_on(self.episodes), None, self.matcher)
+        keep = rows["label_source"].isin(self.headline["label_source"].unique()) & (rows["pair_class"] == "at risk")
+        chosen = rows[keep].assign(interval_days=_interval(rows[keep]))
+        return leads(chosen, self.resample, self.protocol.windows.minimum_interval_days)
+
+    def _both_ways(self) -> dict[str, Any] | str:
+        """Headline figures with names that are also HPO labels counted as suspicion."""
+        if self.replay.suspicions_both_ways is None:
+            return "not assessed"
+        table = self._pairs(self.replay.suspicions_both_ways, count_phenotype_names=True)
+        rows = lead_time(table.rows, self.episodes, None, self.matcher)
+        source = "records" if self.replay.labels is None else "labels"
+        chosen = rows[(rows["label_source"] == source) & (rows["pair_class"] == "at risk")]
+        return leads(chosen, self.resample, self.protocol.windows.minimum_interval_days)
+
+    def _look_back(self) -> dict[str, Any]:
+        rows = self.at_risk()
+        years = rows["interval_days"].astype(float) / burdens.YEAR_DAYS
+        edges = [0.0, *self.protocol.exploratory.look_back_years, float("inf")]
+        return {_band(low, high): self._cell(rows[(years >= low) & (years < high)]) for low, high in pairwise(edges)}
+
+    def _subgroup(self, name: str) -> dict[str, Any]:
+        """Share and lead by subgroup of the patients; groups below the minimum cell are not shown."""
+        persons = {person.subject_id: person for person in observed(self.replay.people)}
+        rows = self.at_risk()
+        groups: dict[str, list[int]] = {}
+        for place, row in enumerate(records(rows, ("subject_id", "suspicion_night"))):
+            person, night = persons[int(row["subject_id"])], night_value(row["suspicion_night"])
+            value = person.sex if name == "sex" or night is None else nulls_of.age_band(person.birth_date, night)
+            groups.setdefault(value, []).append(place)
+        return {value: self._cell(rows.iloc[places]) for value, places in sorted(groups.items())}
+
+    def _cell(self, rows: pd.DataFrame) -> dict[str, Any]:
+        if len(rows) < self.protocol.exploratory.minimum_cell:
+            return {"n": f"below {self.protocol.exploratory.minimum_cell}"}
+        return leads(rows, self.resample, self.protocol.windows.minimum_interval_days)
+
+
+def leads(rows: pd.DataFrame, resample: Resample, minimum_interval_days: int) -> dict[str, Any]:
+    """Share, lead and interval share of LEAD_TIME rows, with intervals by patient; None where nothing can be said.
+
+    `lead_days_median` is the median sustained lead among prioritised pairs; never prioritised counts 0 days in
+    `lead_days_mean_unconditional`. `interval_share` is the ratio of means (sum of leads / sum of intervals).
+    """
+    if rows.empty:
+        names = ("prioritised_share", "lead_days_median", "lead_days_mean_unconditional", "interval_share")
+        return {"n": 0, **dict.fromkeys(names), "ci95": dict.fromkeys(names)}
+    owners = [int(subject) for subject in rows["subject_id"]]
+    hit = rows["prioritised"].eq(True).to_numpy().astype(np.float64)
+    lead = _numbers(rows["lead_days"])
+    first = _numbers(rows["first_lead_days"])
+    interval = _numbers(rows["interval_days"])
+    ever = rows["first_raise_night"].notna().to_numpy().astype(np.float64)
+    held = interval >= minimum_interval_days
+    ratios = lead[held] / interval[held]
+    share = wilson(int(hit.sum()), len(hit))
+    return {
+        "n": len(rows),
+        "prioritised_share": float(hit.mean()),
+        "prioritised_share_wilson": share,
+        "prioritised_share_first_ever": float(ever.mean()),
+        "lead_days_median": _median(lead, hit),
+        "lead_days_mean_unconditional": float(lead.mean()),
+        "first_lead_days_median": _median(first, ever),
+        "first_lead_days_mean_unconditional": float(first.mean()),
+        "interval_share": float(lead.sum() / interval.sum()) if interval.sum() > 0 else None,
+        "interval_share_mean_of_ratios": float(ratios.mean()) if ratios.size else None,
+        "ci95": {
+            "prioritised_share": resample.mean(hit, owners),
+            "lead_days_median": _median_interval(lead, hit, owners, resample),
+            "lead_days_mean_unconditional": resample.mean(lead, owners),
+            "interval_share": resample.ratio(lead, interval, owners),
+        },
+    }
+
+
+def compare_runs(before: pd.DataFrame, after: pd.DataFrame, *, draws: int = 2000, seed: int = 7) -> dict[str, Any]:
+    """Paired difference (after - before) of two runs' LEAD_TIME rows over the at-risk pairs of both, by patient.
+
+    ValueError where they share no at-risk pair. Pairs that only one of them holds are counted.
+    """
+    keys = ["subject_id", "disease_id"]
+    columns = [*keys, "prioritised", "lead_days"]
+    one, other = (frame.loc[frame["pair_class"] == "at risk", columns] for frame in (before, after))
+    both = one.merge(other, on=keys, suffixes=("_before", "_after"))
+    if both.empty:
+        raise ValueError("the two runs share no at-risk pair")
+    owners = [int(subject) for subject in both["subject_id"]]
+    resample = Resample(owners, draws=draws, seed=seed)
+    found: dict[str, Any] = {
+        "pairs": len(both),
+        "only_before": len(one) - len(both),
+        "only_after": len(other) - len(both),
+    }
+    for name in ("prioritised", "lead_days"):
+        difference = both[f"{name}_after"].to_numpy(np.float64) - both[f"{name}_before"].to_numpy(np.float64)
+        found[name] = {"difference": float(difference.mean()), "ci95": resample.mean(difference, owners)}
+    return {name: plain_values(value) for name, value in found.items()}
+
+
+def _numbers(column: pd.Series[Any]) -> Floats:
+    """A column of days as numbers, 0 where it is missing."""
+    days: Floats = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where(np.isnan(days), 0.0, days)
+
+
+def _median(values: Floats, chosen: Floats) -> float | None:
+    value = weighted_median(values, chosen)
+    return value if np.isfinite(value) else None
+
+
+def _median_interval(values: Floats, chosen: Floats, owners: Sequence[int], resample: Resample) -> Interval | None:
+    return resample.of(lambda weights: weighted_median(values, weights * chosen), owners)
+
+
+def _interval(rows: pd.DataFrame) -> list[float]:
+    found = []
+    for row in records(rows, ("suspicion_night", "entry_night")):
+        suspicion, entry = night_value(row["suspicion_night"]), night_value(row["entry_night"])
+        found.append(float((suspicion - entry).days) if suspicion and entry else float("nan"))
+    return found
+
+
+def _band(low: float, high: float) -> str:
+    if low == 0:
+        return f"under {high:g} years"
+    return f"{low:g} years and more" if high == float("inf") else f"{low:g} to {high:g} years"
+
+
+def plain_values(value: Any) -> Any:
+    """Lists, dictionaries and plain numbers, so that JSON can hold it; NaN becomes None."""
+    if isinstance(value, Mapping):
+        return {str(name): plain_values(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_values(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if isinstance(value, date):
+        return value.isoformat()
+    return value
+
+
+def open_on(episodes: Sequence[Episode], night: date) -> int:
+    """Patients with an open alert on `night`."""
+    return sum(any(one.open_on(night) for one in found) for found in by_subject(episodes).values())
+
+
+def weekly_burden(episodes: Sequence[Episode], nights: NightRange) -> pd.DataFrame:
+    """New and open alerts by week: columns week (its first night), new (backlog left out), open (on its last night)."""
+    starts = [nights.first + timedelta(days=7 * n) for n in range((len(nights) + 6) // 7)]
+    rows = []
+    for start in starts:
+        end = min(start + timedelta(days=6), nights.last)
+        new = sum(start <= one.first <= end and not one.backlog for one in episodes)
+        rows.append((start, new, open_on(episodes, end)))
+    return pd.DataFrame(rows, columns=["week", "new", "open"])
