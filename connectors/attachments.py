@@ -93,7 +93,8 @@ def _wanted(workdir: Path, home: tuple[str, str, int], base: str) -> tuple[dict[
         for resource in cfs.read_multiline_json_from_dir(str(workdir), kind):
             for attachment in attachments_of(resource):
                 address = attachment.get("url")
-                if not isinstance(address, str) or attachment.get("data"):
+                # A `#` points into the same resource, which is here already.
+                if not isinstance(address, str) or attachment.get("data") or address.startswith("#"):
                     continue
                 if not _TEXTUAL.fullmatch(str(attachment.get("contentType") or "text/plain").partition(";")[0].strip()):
                     no_text += 1

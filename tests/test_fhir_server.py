@@ -42,7 +42,7 @@ TYPES = (
 FILE = r"GET /fhir/bulk-files/"
 STATUS = r"GET /fhir/bulk-status/"
 KICKOFF = r"GET /fhir/\$export"
-EVERYTHING = {"Patient": 3, "Encounter": 3, "Condition": 3, "Coverage": 3, "DocumentReference": 11, "Binary": 5}
+EVERYTHING = {"Patient": 3, "Encounter": 3, "Condition": 3, "Coverage": 3, "DocumentReference": 12, "Binary": 5}
 DOCUMENTS = {
     "plain": ("text/plain", b"Seen in clinic, no seizures."),
     "html": ("text/html", b"<p>Tall stature</p>"),
@@ -96,6 +96,9 @@ def hospital() -> Iterator[dict[str, Any]]:
             "data": base64.b64encode(content).decode(),
         }
         yield note(f"n-{form}", "p1", contentType=kind, url=f"Binary/b-{form}")
+    members = [{"entity": {"reference": "Patient/p3"}}]
+    yield {"resourceType": "Group", "id": "g1", "type": "person", "actual": True, "member": members}
+    yield note("n-contained", "p2", contentType="text/plain", url="#inner")
     yield note("n-picture", "p2", contentType="image/png", url="Binary/b-picture")
     yield note("n-elsewhere", "p2", contentType="application/pdf", url="https://archive.example.org/77")
     yield note("n-missing", "p2", contentType="text/plain", url="Binary/gone")
@@ -227,6 +230,17 @@ def test_a_crawl_of_named_patients_takes_no_others(server: FaultProxy, tmp_path:
     found = ids(tmp_path / "night")
     assert {"Patient/p1", "Patient/p3"} == {one for one in found if one.startswith("Patient/")}
     assert "DocumentReference/inline-p2" not in found
+
+
+def test_a_group_is_exported_alone(server: FaultProxy, tmp_path: Path) -> None:
+    """By bulk export and by crawl; the group's history comes with its members."""
+    for mode in ("bulk", "crawl"):
+        pull(server, tmp_path / mode, mode=mode, group="g1")
+        found = ids(tmp_path / mode / "night")
+        assert {one for one in found if one.startswith("Patient/")} == {"Patient/p3"}
+        assert "DocumentReference/inline-p3" in found
+        assert "DocumentReference/inline-p1" not in found
+    assert server.count(r"GET /fhir/Group/g1/\$export") == 1
 
 
 def test_documents_come_as_they_are_and_what_cannot_be_had_is_counted(server: FaultProxy, tmp_path: Path) -> None:
@@ -383,7 +397,7 @@ def test_an_absurd_wait_for_the_status_is_cut_down(server: FaultProxy, tmp_path:
 
 def test_a_body_that_breaks_off_is_asked_for_again(server: FaultProxy, tmp_path: Path) -> None:
     server.rules.append(Rule(FILE + ".*DocumentReference", times=2, cut_at=100))
-    assert pull(server, tmp_path).lines_by_type()["DocumentReference"] == 11
+    assert pull(server, tmp_path).lines_by_type()["DocumentReference"] == 12
 
 
 def test_a_body_that_stays_silent_is_asked_for_again(server: FaultProxy, tmp_path: Path) -> None:
