@@ -55,7 +55,12 @@ KEPT_VITALS: Final = frozenset(
 )
 
 # Elements that point to resources left out, or repeat clinosim's own numbering of patients.
-DROPPED_ELEMENTS: Final = frozenset({"identifier", "masterIdentifier", "specimen", "imagingStudy", "media", "location"})
+DROPPED_ELEMENTS: Final = frozenset(
+    {"identifier", "masterIdentifier", "specimen", "imagingStudy", "media", "location", "method", "basedOn", "attester"}
+)
+
+# Body measures, which clinosim writes at every visit: one of each a year is kept.
+YEARLY: Final = frozenset({"8302-2", "29463-7", "39156-5", "9843-4", "8287-5"})
 
 MADE_TAG: Final[Resource] = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ActReason",
@@ -204,7 +209,10 @@ def _keep_observation(resource: Resource, charted: set[tuple[str, str]]) -> bool
     if category != "vital-signs":
         return True
     code = resource["code"].get("coding", [{}])[0].get("code", "")
-    key = (resource.get("encounter", {}).get("reference", ""), code)
+    if code in YEARLY:
+        key = (resource["subject"]["reference"] + resource["effectiveDateTime"][:4], code)
+    else:
+        key = (resource.get("encounter", {}).get("reference", ""), code)
     if code not in KEPT_VITALS or key in charted:
         return False
     charted.add(key)
@@ -261,13 +269,13 @@ def _renamed(kind: str, old: str, part: str) -> str:
 # -- both runs, side by side -------------------------------------------------------------------------------------------
 
 
-def make_parts(work: Path, populations: tuple[int, ...], seed: int) -> list[Path]:
+def make_parts(work: Path, populations: tuple[int, ...], seed: int, *, first: int = 0) -> list[Path]:
     """Run one clinosim process for each of `populations` (they run at the same time); the thinned folders, in order.
 
-    Raises ZebrawatchError where a process fails.
+    `first` numbers the first part, and with `seed` decides its people. Raises ZebrawatchError where a process fails.
     """
     runs = []
-    for number, population in enumerate(populations):
+    for number, population in enumerate(populations, first):
         command = [sys.executable, "-m", "zebrawatch.demo.base", str(work / f"part{number}"), str(population)]
         command += [str(seed * 1000 + number), f"part{number}"]
         # A fixed hash seed: sets of clinosim that are walked in order must not depend on the process.
@@ -278,7 +286,7 @@ def make_parts(work: Path, populations: tuple[int, ...], seed: int) -> list[Path
         if run.returncode != 0:
             lines = error.decode(errors="replace").strip().splitlines() or ["no message"]
             raise ZebrawatchError(f"The base patients could not be made (clinosim): {lines[-1]}")
-    return [work / f"part{number}" for number in range(len(populations))]
+    return [work / f"part{number}" for number in range(first, first + len(populations))]
 
 
 def main() -> None:

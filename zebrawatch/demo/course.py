@@ -161,8 +161,8 @@ class Planner:
         controls: list[Course] = []
         for number in range(each):
             for case in cases:
-                near = sorted(free.values(), key=lambda s: (_distance(case, s), s.patient_id))
-                for sitter in near:
+                near = sorted((_distance(case, sitter), sitter) for sitter in free.values())
+                for _, sitter in near:
                     course = self._control(case, sitter, "explained" if number % 2 == 0 else "mixed")
                     if course is not None:
                         controls.append(course)
@@ -295,9 +295,9 @@ class Planner:
                     cause_of.setdefault(term, row)
         terms: list[str] = []
         for finding in random.sample(case.findings, len(case.findings)):
-            free = sorted(set(cause_of) - set(terms))
+            free = [(self._unlike(finding.hpo_id, term), term) for term in cause_of if term not in terms]
             if free:
-                terms.append(min(free, key=lambda term, like=finding.hpo_id: (self._unlike(like, term), term)))
+                terms.append(min(free)[1])
         causes = {cause_of[term].cause: cause_of[term].statement for term in terms}
         random.shuffle(terms)
         return terms, tuple(causes.items())

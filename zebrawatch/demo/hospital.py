@@ -28,9 +28,11 @@ from zebrawatch.knowledge.diseases import KnowledgeFiles
 from zebrawatch.knowledge.ontology import Ontology
 
 CONTROLS_PER_CASE = 5
+PATIENTS_PER_CASE = 9
+"""Fewest patients for one case: itself, five controls, and some who are too young, too old or dead."""
 TRANSACTION_TIME = "2025-07-01T00:00:00Z"
 PEOPLE_PER_PATIENT = 1.24
-"""clinosim's catchment per patient with a record over the demo's years (1.18 on average), with room for a thin draw."""
+"""clinosim's catchment per patient with a record over the demo's years (1.18 on average), and a little room."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ def make_demo_hospital(
     """
     if out.exists() and any(out.iterdir()):
         raise ZebrawatchError(f"{out} is not empty: give a new folder for the demo hospital.")
-    if rare < 0 or patients < rare * (1 + CONTROLS_PER_CASE):
+    if rare < 0 or patients < max(1, rare * PATIENTS_PER_CASE):
         raise ZebrawatchError(
-            f"{rare} rare patients need five controls each: ask for at least {max(1, rare) * 6} patients."
+            f"{rare} rare patients need five like them each:"
+            f" ask for at least {max(1, rare) * PATIENTS_PER_CASE} patients."
         )
     with tempfile.TemporaryDirectory(prefix="zebrawatch-demo-") as scratch:
         work = Path(scratch)
@@ -71,6 +74,9 @@ def make_demo_hospital(
         people = tuple(round(n * PEOPLE_PER_PATIENT) + 4 for n in (half, patients - half) if n)
         progress(f"Making {patients} base patients with clinosim ({len(people)} runs side by side)")
         folders = make_parts(work, people, seed)
+        while (missing := patients - sum(_seen(folder) for folder in folders)) > 0:
+            progress(f"{missing} base patients short of {patients}: one more run")
+            folders += make_parts(work, (2 * missing + 8,), seed, first=len(folders))
         return overlay_hospital(
             folders, out, patients=patients, rare=rare, seed=seed, knowledge=knowledge, progress=progress
         )
@@ -250,6 +256,11 @@ def _patient_of(resource: Resource) -> str:
         if element in resource:
             return str(resource[element]["reference"]).partition("/")[2]
     return ""
+
+
+def _seen(folder: Path) -> int:
+    """Patients of a part that have an encounter."""
+    return len({_patient_of(encounter) for encounter in _read(folder / "Encounter.ndjson")})
 
 
 def _sitters(folders: Sequence[Path], patients: int) -> tuple[list[Sitter], frozenset[str]]:
