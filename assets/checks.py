@@ -43,7 +43,12 @@ def _expectations(step: str, run: NightRun) -> CheckOutcome:
     store = ExpectationStore(run.configuration.state_folder / "expectations")
     rows = run.lake.arrow(table, columns_needed(step, store), rows=_of_this_run(step, run))
     sampled = rows if rows.num_rows <= MOST_ROWS else rows.take(_evenly(rows.num_rows))
-    said = validate(step, sampled.to_pandas(), store, str(run.nights) if step not in ("patients", "notes", "events", "findings") else run.label)
+    said = validate(
+        step,
+        sampled.to_pandas(),
+        store,
+        str(run.nights) if step not in ("patients", "notes", "events", "findings") else run.label,
+    )
     return CheckOutcome(
         "expectations", said.success, dg.AssetCheckSeverity.ERROR if said.stops_the_night else dg.AssetCheckSeverity.WARN,
         {"rows": rows.num_rows, "checked": sampled.num_rows, "failed": ", ".join(said.failed) or "none", "data_docs": dg.MetadataValue.path(str(said.docs))},

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from assets.night_run import NightRun, Pull
 from zebrawatch.engine import findings as engine
 from zebrawatch.engine import score
-from zebrawatch.engine.events import finding_rows, naming_rows
+from zebrawatch.engine.events import findings_of_events, namings_of_events
 from zebrawatch.engine.texts import read_texts
 from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.ranking import RankingParameters
@@ -33,7 +33,7 @@ def findings(run: NightRun) -> dict[str, Any]:
         earlier = run.table(FINDINGS).where(F.col("pull") != pull.name)
         events = run.table(EVENTS).where(f"pull = '{pull.name}' and not deleted and not restricted")
         texts = engine.findings_of_notes(_read(run, pull), notes, earlier)
-        return texts.unionByName(engine.of_events(events, finding_rows, FINDINGS.schema))
+        return texts.unionByName(findings_of_events(events, run.table(PATIENTS), earlier, run.code_map))
 
     facts = _per_pull(run, FINDINGS, of_pull)
     rows = run.lake.arrow(FINDINGS, ["origin", "assertion", "experiencer", "copied_from"])
@@ -46,16 +46,20 @@ def findings(run: NightRun) -> dict[str, Any]:
 
 def namings(run: NightRun) -> dict[str, Any]:
     """Where a rare disease, or the thought of one, is written down."""
-    convert = naming_rows(run.naming_set)
 
     def of_pull(pull: Pull) -> DataFrame:
         notes = run.table(NOTES).where(f"pull = '{pull.name}' and {READABLE}")
         events = run.table(EVENTS).where(f"pull = '{pull.name}' and not deleted and not restricted")
-        return engine.namings_of_notes(_read(run, pull), notes).unionByName(engine.of_events(events, convert, NAMINGS.schema))
+        return engine.namings_of_notes(_read(run, pull), notes).unionByName(namings_of_events(events, run.naming_set))
 
     facts = _per_pull(run, NAMINGS, of_pull)
     rows = run.lake.arrow(NAMINGS, ["evidence_class", "kind"])
-    return {**facts, "by_class": _counts(rows["evidence_class"]), "by_kind": _counts(rows["kind"]), "naming_set": run.naming_set.version}
+    return {
+        **facts,
+        "by_class": _counts(rows["evidence_class"]),
+        "by_kind": _counts(rows["kind"]),
+        "naming_set": run.naming_set.version,
+    }
 
 
 def background(run: NightRun) -> dict[str, Any]:
@@ -66,24 +70,37 @@ def background(run: NightRun) -> dict[str, Any]:
     for each in made.values():
         each.save(folder / f"{each.version}.json")
     last = made[max(made)]
-    return {"months": len(made), "last": last.version, "patients": last.n_patients, "terms": int((last.counts > 0).sum())}
+    return {
+        "months": len(made),
+        "last": last.version,
+        "patients": last.n_patients,
+        "terms": int((last.counts > 0).sum()),
+    }
 
 
 def candidates(run: NightRun) -> dict[str, Any]:
     """Ranked diseases of every patient whose evidence changed."""
     scored = changed_patients(run)
     standing = _standing_findings(run).join(scored, "subject_id", "left_semi")
-    people = run.table(PATIENTS).where(F.col("known_night") <= F.lit(run.nights.last)).join(scored, "subject_id", "left_semi")
+    people = (
+        run.table(PATIENTS)
+        .where(F.col("known_night") <= F.lit(run.nights.last))
+        .join(scored, "subject_id", "left_semi")
+    )
     masked = score.masked(standing, run.table(NAMINGS).where(F.col("known_night") <= F.lit(run.nights.last)))
     frame = score.candidates(masked, people, _scoring(run)).withColumn("night_range", F.lit(str(run.nights)))
     written = run.keep(run.lake.write_nights(frame, CANDIDATES, run.nights))
     rows = run.lake.arrow(CANDIDATES, ["subject_id", "night"], rows=pc.field("night_range") == str(run.nights))
-    return {"rows": written.rows, "patients": int(pc.count_distinct(rows["subject_id"]).as_py()), "scores": rows.group_by(["subject_id", "night"]).aggregate([]).num_rows}
+    return {
+        "rows": written.rows,
+        "patients": int(pc.count_distinct(rows["subject_id"]).as_py()),
+        "scores": rows.group_by(["subject_id", "night"]).aggregate([]).num_rows,
+    }
 
 
 def changed_patients(run: NightRun) -> DataFrame:
     """Patients of whom something became known, or ceased to stand, in the range (all of them on a lake's first run)."""
-    since = date(1, 1, 1) if run.first_run else run.nights.first
+    since = date(1800, 1, 1) if run.first_run else run.nights.first
     within = F.col("night").between(F.lit(since), F.lit(run.nights.last))
     standing = _standing_findings(run)
     nights = [
@@ -97,17 +114,23 @@ def changed_patients(run: NightRun) -> DataFrame:
 def backgrounds(run: NightRun) -> Mapping[str, Background]:
     """The background of every month in the range."""
     closure = [(hpo_id, ancestor) for hpo_id in run.ontology.terms for ancestor in run.ontology.ancestors(hpo_id)]
-    ancestors = run.spark.createDataFrame(pa.table({"hpo_id": [c[0] for c in closure], "term": [c[1] for c in closure]}))
+    ancestors = run.spark.createDataFrame(
+        pa.table({"hpo_id": [c[0] for c in closure], "term": [c[1] for c in closure]})
+    )
     steps = score.background_steps(_standing_findings(run), ancestors).collect()
     entries = _entry_months(run)
     made = {}
-    for month in sorted({month_of(night) for night in run.nights} | {month_of(run.first_screened)} | set(_earlier_months(run))):
+    for month in sorted(
+        {month_of(night) for night in run.nights} | {month_of(run.first_screened)} | set(_earlier_months(run))
+    ):
         n_patients = sum(count for entry, count in entries.items() if entry < month)
         patients: dict[str, int] = {}
         for row in steps:
             if row["month"] < month:
                 patients[row["term"]] = patients.get(row["term"], 0) + row["step"]
-        made[month] = Background.from_counts(run.knowledge, month, n_patients, {term: count for term, count in patients.items() if count > 0})
+        made[month] = Background.from_counts(
+            run.knowledge, month, n_patients, {term: count for term, count in patients.items() if count > 0}
+        )
     return made
 
 
@@ -119,7 +142,9 @@ def _earlier_months(run: NightRun) -> list[str]:
 
 def _entry_months(run: NightRun) -> dict[str, int]:
     entries = run.table(PATIENTS).groupBy("subject_id").agg(F.min("known_night").alias("entry"))
-    rows = entries.groupBy(F.date_format("entry", "yyyy-MM").alias("month")).agg(F.count("*").alias("patients")).collect()
+    rows = (
+        entries.groupBy(F.date_format("entry", "yyyy-MM").alias("month")).agg(F.count("*").alias("patients")).collect()
+    )
     return {row["month"]: row["patients"] for row in rows}
 
 
@@ -128,7 +153,9 @@ def _standing_findings(run: NightRun) -> DataFrame:
     notes, events = run.table(NOTES), run.table(EVENTS)
     until = F.lit(run.nights.last)
     replaced = spans(notes.where(F.col("known_night") <= until), events.where(F.col("known_night") <= until))
-    rows = run.table(FINDINGS).where(F.col("known_night") <= until).join(replaced, ["source_id", "source_version"], "left")
+    rows = (
+        run.table(FINDINGS).where(F.col("known_night") <= until).join(replaced, ["source_id", "source_version"], "left")
+    )
     return with_merged(rows, merges(run.table(PATIENTS).where(F.col("known_night") <= until)))
 
 
@@ -145,7 +172,12 @@ def _read(run: NightRun, pull: Pull) -> DataFrame:
     """What the readers found in a pull's texts, each distinct text read once."""
     place = run.lake.scratch / "read" / f"{run.lexicon.version}-{run.naming_set.version}" / pull.name
     if not (place / "complete").is_file():
-        texts = run.table(NOTES).where(f"pull = '{pull.name}' and {READABLE}").select("text_sha256", "text").dropDuplicates(["text_sha256"])
+        texts = (
+            run.table(NOTES)
+            .where(f"pull = '{pull.name}' and {READABLE}")
+            .select("text_sha256", "text")
+            .dropDuplicates(["text_sha256"])
+        )
         run.say(f"Reading {texts.count():,} distinct texts")
         shared = texts.repartition(max(1, run.configuration.spark.partitions))
         read_texts(run.spark, shared, run.lexicon, run.naming_set).write.mode("overwrite").parquet(str(place / "rows"))
@@ -157,7 +189,10 @@ def _per_pull(run: NightRun, table: Table, of_pull: Callable[[Pull], DataFrame])
     new = 0
     for pull in run.pulls_to_read(table):
         new += run.keep(run.lake.write(of_pull(pull), table, pull.name)).rows
-    return {"rows": new, "patients": int(pc.count_distinct(run.lake.arrow(table, ["subject_id"])["subject_id"]).as_py())}
+    return {
+        "rows": new,
+        "patients": int(pc.count_distinct(run.lake.arrow(table, ["subject_id"])["subject_id"]).as_py()),
+    }
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:

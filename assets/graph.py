@@ -4,9 +4,8 @@ Nights from the site's first live night on are Dagster partitions. The past befo
 over the same steps, since thousands of partitions would only be thousands of events (DESIGN, "One engine").
 """
 
-from __future__ import annotations
-
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,9 @@ from connectors import configuration
 from connectors.lake import Lake
 from zebrawatch.errors import SourceError, ZebrawatchError
 from zebrawatch.nights import NightRange
+
+# backfill policies are marked beta; that a range of nights is one run rests on them, and a test holds it
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 NIGHTS_TAG = "zebrawatch/nights"
 ALL_NIGHTS = "all"
@@ -119,9 +121,12 @@ def _asset(step: Step, partitions: dg.PartitionsDefinition[str] | None) -> dg.As
         description=step.make.__doc__,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
-        retry_policy=dg.RetryPolicy(max_retries=step.retries, delay=30, backoff=dg.Backoff.EXPONENTIAL) if step.retries else None,
+        retry_policy=dg.RetryPolicy(max_retries=step.retries, delay=30, backoff=dg.Backoff.EXPONENTIAL)
+        if step.retries
+        else None,
         check_specs=[
-            dg.AssetCheckSpec(name, asset=_key(step.name, partitions), blocking=True, description=about) for name, about in CHECKED.get(step.name, ())
+            dg.AssetCheckSpec(name, asset=_key(step.name, partitions), blocking=True, description=about)
+            for name, about in CHECKED.get(step.name, ())
         ],
         kinds={"spark"} if step.group in ("timeline", "evidence", "screen") else set(),
         required_resource_keys={"screen_run"},
@@ -134,9 +139,15 @@ def _asset(step: Step, partitions: dg.PartitionsDefinition[str] | None) -> dg.As
             facts = step.make(run)
             results = checks_of(step.name, run)
         yield dg.MaterializeResult(
-            metadata={**{name: _metadata(value) for name, value in facts.items()}, "seconds": round(time.monotonic() - begun, 2)},
+            metadata={
+                **{name: _metadata(value) for name, value in facts.items()},
+                "seconds": round(time.monotonic() - begun, 2),
+            },
             check_results=[
-                dg.AssetCheckResult(check_name=result.name, passed=result.passed, severity=result.severity, metadata=result.metadata) for result in results
+                dg.AssetCheckResult(
+                    check_name=result.name, passed=result.passed, severity=result.severity, metadata=result.metadata
+                )
+                for result in results
             ],
         )
 
@@ -145,7 +156,10 @@ def _asset(step: Step, partitions: dg.PartitionsDefinition[str] | None) -> dg.As
 
 def _metadata(value: Any) -> Any:
     if isinstance(value, Mapping):
-        rows = "\n".join(f"| {name} | {number:,} |" if isinstance(number, int) else f"| {name} | {number} |" for name, number in value.items())
+        rows = "\n".join(
+            f"| {name} | {number:,} |" if isinstance(number, int) else f"| {name} | {number} |"
+            for name, number in value.items()
+        )
         return dg.MetadataValue.md(f"| | |\n|---|---|\n{rows}") if value else "none"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"

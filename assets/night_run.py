@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pyarrow.compute as pc
@@ -19,11 +20,13 @@ from connectors.lake import Lake, Written
 from connectors.manifest import Manifest, read_manifest
 from connectors.spark import session
 from zebrawatch.errors import LakeError
+from zebrawatch.evidence.codes import CodeMap
 from zebrawatch.evidence.lexicon import Lexicon
 from zebrawatch.fhir.subjects import subject_id_of
-from zebrawatch.knowledge.diseases import Knowledge
+from zebrawatch.knowledge.diseases import Knowledge, KnowledgeFiles
 from zebrawatch.knowledge.ontology import Ontology
 from zebrawatch.nights import NightRange
+from zebrawatch.outcome.summary import Outcome
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
 from zebrawatch.screen.alerts import AlertPolicy
 from zebrawatch.screen.naming import NamingSet
@@ -56,6 +59,8 @@ class NightRun:
     asked: NightRange | None
     say: Callable[[str], None] = print
     written: dict[str, Written] = field(default_factory=dict)
+    outcome: Outcome | None = None
+    begun: float = field(default_factory=monotonic)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -86,7 +91,9 @@ class NightRun:
                 f"This lake begins at night {published[0].night}; to screen earlier nights, use another lake (--lake DIR)."
             )
         if last and self.asked.first > last.night + timedelta(days=1):
-            self.say(f"Nights {last.night + timedelta(days=1)} to {self.asked.first - timedelta(days=1)} were never screened: they are done first.")
+            self.say(
+                f"Nights {last.night + timedelta(days=1)} to {self.asked.first - timedelta(days=1)} were never screened: they are done first."
+            )
             return NightRange(last.night + timedelta(days=1), self.asked.last)
         return self.asked
 
@@ -101,7 +108,10 @@ class NightRun:
 
     def known_nights(self) -> tuple[date, date]:
         """First and last night on which any row of the timeline became known; LakeError where there is none."""
-        bounds = [pc.min_max(self.lake.arrow(table, ["known_night"])["known_night"]).as_py() for table in (PATIENTS, NOTES, EVENTS)]
+        bounds = [
+            pc.min_max(self.lake.arrow(table, ["known_night"])["known_night"]).as_py()
+            for table in (PATIENTS, NOTES, EVENTS)
+        ]
         firsts = [bound["min"] for bound in bounds if bound["min"]]
         if not firsts:
             raise LakeError("The source holds no usable row; `zebrawatch quarantine list` says why.")
@@ -128,7 +138,14 @@ class NightRun:
             facts = json.loads((folder / PULL_FILE).read_text())
             if manifest is not None:
                 found.append(
-                    Pull(folder.name, folder, manifest, date.fromisoformat(facts["seen_night"]), facts["backload"], datetime.fromisoformat(facts["pulled_at"]))
+                    Pull(
+                        folder.name,
+                        folder,
+                        manifest,
+                        date.fromisoformat(facts["seen_night"]),
+                        facts["backload"],
+                        datetime.fromisoformat(facts["pulled_at"]),
+                    )
                 )
         return sorted(found, key=lambda pull: (pull.seen_night, pull.name))
 
@@ -148,12 +165,12 @@ class NightRun:
     @property
     def readers(self) -> str:
         """Version of what reads texts and events."""
-        return f"{self.lexicon.version}-{self.naming_set.version}"
+        return f"{self.lexicon.version}-{self.naming_set.version}-{self.code_map.version}"
 
     @property
     def label(self) -> str:
         """How this run is named before its nights are known."""
-        return str(self.asked) if self.asked else "all nights"
+        return str(self.asked) if self.asked else "all-nights"
 
     def describe_pull(self, folder: Path, manifest: Manifest, *, backload: bool) -> Pull:
         """Remember the clock of a new pull beside its files."""
@@ -167,10 +184,11 @@ class NightRun:
 
     @cached_property
     def _compiled(self) -> tuple[Knowledge, Path]:
-        return knowledge_files.compiled(self._files, self.lake.knowledge)
+        return knowledge_files.compiled(self.files, self.lake.knowledge)
 
     @cached_property
-    def _files(self) -> Any:
+    def files(self) -> KnowledgeFiles:
+        """The knowledge files in use."""
         return knowledge_files.knowledge_files(self.configuration.knowledge.folder)
 
     @property
@@ -186,7 +204,7 @@ class NightRun:
     @cached_property
     def ontology(self) -> Ontology:
         """The Human Phenotype Ontology."""
-        return knowledge_files.ontology_of(self._files)
+        return knowledge_files.ontology_of(self.files)
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -197,6 +215,11 @@ class NightRun:
     def naming_set(self) -> NamingSet:
         """The naming set."""
         return NamingSet.build(self.knowledge, self.ontology)
+
+    @cached_property
+    def code_map(self) -> CodeMap:
+        """Codes and names of findings."""
+        return CodeMap.build(self.ontology, self.files.mondo.get("mondo_exactmatch_icd10cm"))
 
     @property
     def policy(self) -> AlertPolicy:

@@ -2,18 +2,283 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets import reporting
+from assets.identity import identity_of
 from assets.night_run import NightRun
+from connectors.mlflow_runs import MlflowStore, RegisteredObject, flatten_identity, record_run
+from zebrawatch.errors import SourceError
+from zebrawatch.evidence.background import Background
+from zebrawatch.evidence.ranking import RankingParameters
+from zebrawatch.fhir.subjects import subject_id_of
+from zebrawatch.knowledge.organ_systems import main_organ_systems
+from zebrawatch.outcome.leak import LeakDetector, LeakSet, evidence_of, leak_gate, plant, recall
+from zebrawatch.outcome.matching import Matcher
+from zebrawatch.outcome.pairs import LABEL_COLUMNS
+from zebrawatch.outcome.protocol import Protocol
+from zebrawatch.outcome.summary import Outcome, Replay, summarise
+from zebrawatch.schemas import CANDIDATES, EVENTS, FLAGS, LEAD_TIME, NAMINGS, NOTES, PATIENTS, SUSPICIONS, Table
+from zebrawatch.screen.naming import Namer
+from zebrawatch.screen.suspicion import Suspicion, suspicions_with_phenotype_names
+
+PLANTED = 300  # made namings by which the detectors' recall is measured: a Wilson interval of about +-5 points
 
 
 def lead_time(run: NightRun) -> dict[str, Any]:
     """Lead time per patient and disease, a snapshot as of the range's last night."""
-    return {"rows": 0}
+    outcome = outcome_of(run)
+    data = pa.Table.from_pandas(
+        outcome.lead_time[list(LEAD_TIME.schema.names)], schema=_plain(LEAD_TIME.schema), preserve_index=False
+    )
+    run.keep(run.lake.write_snapshot(data, LEAD_TIME))
+    figures = outcome.figures
+    return {
+        "rows": data.num_rows, "flow": outcome.flow, "problems": len(outcome.problems),
+        **{name: figures[name] for name in ("at_risk", "prioritised_share", "lead_days_median") if figures.get(name) is not None},
+    }  # fmt: skip
 
 
 def published(run: NightRun) -> dict[str, Any]:
     """Reports, the MLflow run, and the row in `nights` by which readers see these nights."""
-    identity = {"pulls": [pull.name for pull in run.pulls()], "readers": run.readers}
-    run.lake.publish(run.nights, list(run.written.values()), identity, run.run_id)
-    return {"nights": len(run.nights)}
+    outcome = outcome_of(run)
+    identity = identity_of(run)
+    folder = run.lake.reports / str(run.nights)
+    pages = reporting.write_reports(run, outcome, identity, folder)
+    mlflow_run = _record(run, outcome, identity, pages)
+    run.lake.publish(
+        run.nights,
+        list(run.written.values()),
+        {**identity, "pulls": [pull.name for pull in run.pulls()], "readers": run.readers},
+        run.run_id,
+    )
+    (folder / "result.json").write_text(
+        json.dumps({**_result(run, outcome), "mlflow": mlflow_run}, indent=1, default=str) + "\n"
+    )
+    return {
+        "nights": len(run.nights),
+        "patient_report": str(pages.patients),
+        "summary": str(pages.summary),
+        "mlflow_run": mlflow_run,
+    }
+
+
+def outcome_of(run: NightRun) -> Outcome:
+    """The outcome of all nights up to this run's last, computed once a run."""
+    if run.outcome is None:
+        run.say("Measuring lead time, burden, nulls and the leak gate")
+        replay = _replay(run)
+        run.outcome = summarise(
+            replay,
+            Matcher(run.knowledge),
+            protocol_of(run),
+            leak_gate=_leak_gate(run, replay),
+            suspicion_recall=_suspicion_recall(run),
+        )
+    return run.outcome
+
+
+def protocol_of(run: NightRun) -> Protocol:
+    """The protocol, with the site's alert policy in it (which is in the run identity beside the protocol's digest)."""
+    protocol, policy = Protocol.read(), run.policy
+    alert = protocol.alert.model_copy(
+        update={
+            "threshold": policy.threshold,
+            "persistence_nights": policy.persistence_nights,
+            "same_episode_days": policy.same_episode_days,
+        }
+    )
+    return protocol.model_copy(
+        update={"alert": alert, "estimand": protocol.estimand.model_copy(update={"k": policy.k})}
+    )
+
+
+# -- frames ----------------------------------------------------------------------------------------------------------------
+
+
+def _replay(run: NightRun) -> Replay:
+    nights = [night.night for night in run.lake.nights() if night.night < run.nights.first]
+    ranges = [*reporting.ranges_of(nights), run.nights]
+    namings = _frame(run, NAMINGS, "known_night")
+    both_ways = suspicions_with_phenotype_names(namings.to_dict("records"), through=run.nights.last)
+    return Replay(
+        nights=ranges, people=people(run), suspicions=_frame(run, SUSPICIONS, "known_night"), flags=_frame(run, FLAGS, "night"),
+        candidates=_frame(run, CANDIDATES, "night"), written=_frame(run, NOTES, "known_night", ["subject_id", "known_night"]), labels=labels(run),
+        suspicions_both_ways=pd.DataFrame([one._asdict() for one in both_ways], columns=list(Suspicion._fields)),
+        organ_system=main_organ_systems(run.knowledge, run.ontology),
+        gene_symbols=frozenset(gene for disease in run.knowledge.diseases for gene in disease.genes), merged=_merged(run),
+    )  # fmt: skip
+
+
+def _frame(run: NightRun, table: Table, night: str, columns: list[str] | None = None) -> pd.DataFrame:
+    rows = run.lake.arrow(table, columns, rows=pc.field(night) <= pa.scalar(run.nights.last, pa.date32()))
+    # plain dates and missing integers as they are, not as floats
+    return rows.to_pandas(date_as_object=True, integer_object_nulls=True)
+
+
+def people(run: NightRun) -> pd.DataFrame:
+    """Everybody who was screened: entry (first known row), last night of observation, death, sex, birth date."""
+    until = pc.field("known_night") <= pa.scalar(run.nights.last, pa.date32())
+    spans = pd.concat(
+        run.lake.arrow(table, ["subject_id", "known_night"], rows=until)
+        .group_by("subject_id").aggregate([("known_night", "min"), ("known_night", "max")]).to_pandas(date_as_object=True)
+        for table in (PATIENTS, NOTES, EVENTS)
+    )  # fmt: skip
+    seen = spans.groupby("subject_id").agg(
+        entry_night=("known_night_min", "min"), last_night=("known_night_max", "max")
+    )
+    versions = run.lake.arrow(PATIENTS, rows=until).to_pandas(date_as_object=True)
+    known = versions.sort_values(["known_night", "version"]).groupby("subject_id").last()
+    known["death_night"] = [_death(run, row) for row in known.itertuples()]
+    screened = known[~known["restricted"].astype(bool) & ~known["deleted"].astype(bool) & known["merged_into"].isna()]
+    return seen.join(screened[["death_night", "sex", "birth_date"]], how="inner").reset_index()
+
+
+def _death(run: NightRun, row: Any) -> date | None:
+    if row.death_time is None or row.death_time is pd.NaT:
+        return None
+    return max(row.known_night, row.death_time.astimezone(run.zone).date())
+
+
+def _merged(run: NightRun) -> dict[int, int]:
+    rows = run.lake.arrow(PATIENTS, ["subject_id", "merged_into"]).to_pylist()
+    return {row["subject_id"]: row["merged_into"] for row in rows if row["merged_into"] is not None}
+
+
+def labels(run: NightRun) -> pd.DataFrame | None:
+    """The label file (`patient, disease_id, suspected, confirmed`), with pseudonymous keys; None where there is none."""
+    path = label_file(run)
+    if path is None:
+        return None
+    given = pd.read_csv(path, dtype=str, keep_default_na=False)
+    missing = [name for name in ("patient", "disease_id") if name not in given.columns]
+    if missing:
+        raise SourceError(
+            f"The label file {path} has no column {missing[0]}; it needs patient, disease_id and may have suspected, confirmed."
+        )
+    rows = [
+        (
+            subject_id_of(row["patient"], run.site_key) if row["patient"] else None,
+            row["disease_id"],
+            _day(row.get("suspected"), path),
+            _day(row.get("confirmed"), path),
+        )
+        for row in given.to_dict("records")
+    ]
+    return pd.DataFrame(rows, columns=list(LABEL_COLUMNS))
+
+
+def label_file(run: NightRun) -> Path | None:
+    """The label file that the configuration names, else labels.csv in the source folder."""
+    if run.configuration.source.labels:
+        named = Path(run.configuration.source.labels)
+        if not named.is_file():
+            raise SourceError(f"There is no label file {named}.")
+        return named
+    beside = Path(run.configuration.source.location) / "labels.csv"
+    return beside if not run.configuration.source_is_server and beside.is_file() else None
+
+
+def _day(text: str | None, path: Path) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise SourceError(f"The label file {path} holds a date that is not YYYY-MM-DD.") from None
+
+
+# -- the gate ----------------------------------------------------------------------------------------------------------------
+
+
+def _leak_gate(run: NightRun, replay: Replay) -> Mapping[str, Any]:
+    """The second detector over every note that counted for a disease that was shown or is labelled."""
+    wanted = {
+        (row["subject_id"], shown["disease_id"]) for row in replay.flags.to_dict("records") for shown in row["shown"]
+    }
+    if replay.labels is not None:
+        wanted |= {(row["subject_id"], row["disease_id"]) for row in replay.labels.to_dict("records")}
+    notes = run.lake.arrow(NOTES, ["note_id", "text", "known_night"], rows=~pc.field("deleted")).to_pylist()
+    texts = {note["note_id"]: note["text"] for note in notes if note["text"] is not None}
+    evidence = {row for row in evidence_of(replay.candidates, wanted) if row[2] in texts}
+    kept_out = run.naming_set.kept_out
+    gate = leak_gate(evidence, texts, _detector(run), lambda wording: wording in kept_out)
+    folder = run.lake.reports / str(run.nights)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    gate.ledger.to_csv(folder / "leak_ledger.csv", index=False)
+    return gate.as_dict()
+
+
+def _detector(run: NightRun) -> LeakDetector:
+    files = run.files
+    names = LeakSet.read(files.hp_obo, files.phenotype_hpoa, files.genes_to_phenotype, files.orphanet)
+    by_id = {each: disease.ids for disease in run.knowledge.diseases for each in disease.ids}
+    return LeakDetector(names, lambda one: by_id.get(one, (one,)))
+
+
+def _suspicion_recall(run: NightRun) -> Mapping[str, Any]:
+    """Share of planted namings, in wordings no list holds, that the naming set's detector finds."""
+    names = {disease.id: [name.text for name in disease.names] for disease in run.knowledge.diseases}
+    namer = Namer(run.naming_set)
+    by_id = {each: set(disease.ids) for disease in run.knowledge.diseases for each in disease.ids}
+    return recall(
+        lambda planted: any(hit.disease_id in by_id.get(planted.disease_id, ()) for hit in namer.find(planted.text)),
+        plant(names, n=PLANTED, seed=7),
+    )
+
+
+# -- the record --------------------------------------------------------------------------------------------------------------
+
+
+def _record(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], pages: reporting.Pages) -> str:
+    state = run.configuration.state_folder
+    store = MlflowStore(database=state / "mlflow.db", artifacts=state / "mlflow-artifacts", experiment="nights")
+    return record_run(
+        store, flatten_identity(identity), _series(run), reporting.numbers_of(outcome.figures), [pages.summary, pages.aggregates],
+        _models(run), name=str(run.nights),
+    )  # fmt: skip
+
+
+def _series(run: NightRun) -> dict[str, list[tuple[date, float]]]:
+    """Metrics by night: rows that became known, scores, raises."""
+
+    def by_night(table: Table, column: str, **filters: str) -> list[tuple[date, float]]:
+        rows = run.lake.arrow(table, [column, *filters]).to_pandas(date_as_object=True)
+        for name, value in filters.items():
+            rows = rows[rows[name] == value]
+        counts = rows[column].value_counts().sort_index()
+        return [(night, float(count)) for night, count in counts.items() if night in run.nights]
+
+    return {
+        "notes": by_night(NOTES, "known_night"), "events": by_night(EVENTS, "known_night"), "candidates": by_night(CANDIDATES, "night"),
+        "alerts_raised": by_night(FLAGS, "night", action="raise"), "suspicions": by_night(SUSPICIONS, "known_night"),
+    }  # fmt: skip
+
+
+def _models(run: NightRun) -> list[RegisteredObject]:
+    newest = sorted((run.lake.root / "background").glob("background@*.json"))[-1]
+    background = Background.load(newest)
+    parameters = hashlib.sha256(repr(RankingParameters()).encode()).hexdigest()[:16]
+    return [
+        RegisteredObject("evidence-parameters", f"parameters@{parameters}", parameters),
+        RegisteredObject(
+            "background", background.version, hashlib.sha256(newest.read_bytes()).hexdigest()[:16], background.fitted_through,
+            figures={"patients": float(background.n_patients), "terms": float((background.counts > 0).sum())},
+        ),
+    ]  # fmt: skip
+
+
+def _result(run: NightRun, outcome: Outcome) -> dict[str, Any]:
+    return {**outcome.figures, "seconds": round(time.monotonic() - run.begun, 1)}
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.remove_metadata() for field in schema])

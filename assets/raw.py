@@ -59,14 +59,18 @@ def _pull(run: NightRun) -> Pull | None:
 
 def _from_server(run: NightRun, destination: Path, since: datetime | None) -> Manifest:
     source = run.configuration.source
-    return pull_server(FhirServer.of_settings(source), destination, since=since, resource_types=source.resource_types, progress=run.say)
+    return pull_server(
+        FhirServer.of_settings(source), destination, since=since, resource_types=source.resource_types, progress=run.say
+    )
 
 
 def _check_kind(run: NightRun, manifest: Manifest) -> None:
     """Made and real records never share a lake: figures of the one would pass for the other."""
     before = run.lake.about().get("data_kind")
     if before and before != manifest.data_kind:
-        raise LakeError(f"The lake in {run.lake.root} holds {before} data and the source is {manifest.data_kind}: use another lake (--lake DIR).")
+        raise LakeError(
+            f"The lake in {run.lake.root} holds {before} data and the source is {manifest.data_kind}: use another lake (--lake DIR)."
+        )
     run.lake.describe(data_kind=manifest.data_kind, source=manifest.source, site=run.configuration.site.name)
 
 
@@ -96,8 +100,13 @@ def decoded(run: NightRun, pull: Pull) -> Any:
 
 def rows(run: NightRun, pull: Pull) -> PullRows:
     """What a pull adds to the timeline."""
-    known = PullRows(*(run.table(table).where(f"pull <> '{pull.name}'") for table in (PATIENTS, NOTES, EVENTS)), run.table(QUARANTINE))
-    return rows_of_pull(decoded(run, pull), known, PullClock(run.configuration.site.timezone, pull.seen_night, pull.backload))
+    known = PullRows(
+        *(run.table(table).where(f"pull <> '{pull.name}'") for table in (PATIENTS, NOTES, EVENTS)),
+        run.table(QUARANTINE),
+    )
+    return rows_of_pull(
+        decoded(run, pull), known, PullClock(run.configuration.site.timezone, pull.seen_night, pull.backload)
+    )
 
 
 def quarantine(run: NightRun) -> dict[str, Any]:

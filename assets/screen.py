@@ -16,21 +16,34 @@ from zebrawatch.schemas import CANDIDATES, FLAGS, NAMINGS, PATIENTS, SUSPICIONS
 def suspicions(run: NightRun) -> dict[str, Any]:
     """When suspicion or diagnosis was first documented, by disease and kind."""
     known = run.table(NAMINGS).where(F.col("known_night") <= F.lit(run.nights.last))
-    frame = engine.suspicions(known, engine.confirmations(known), run.nights, first_run=run.first_run).withColumn("night_range", F.lit(str(run.nights)))
+    frame = engine.suspicions(known, run.nights, first_run=run.first_run).withColumn(
+        "night_range", F.lit(str(run.nights))
+    )
     written = run.keep(run.lake.write_nights(frame, SUSPICIONS, run.nights))
     kinds = run.lake.arrow(SUSPICIONS, ["kind"])["kind"]
-    return {"rows": written.rows, "by_kind": {str(item["values"]): item["counts"] for item in pc.value_counts(kinds).to_pylist()}}
+    return {
+        "rows": written.rows,
+        "by_kind": {str(item["values"]): item["counts"] for item in pc.value_counts(kinds).to_pylist()},
+    }
 
 
 def flags(run: NightRun) -> dict[str, Any]:
     """Alerts and their episodes."""
     until = F.lit(run.nights.last)
     opted_out = run.spark.createDataFrame(pa.table({"subject_id": pa.array(sorted(run.opted_out), pa.int64())}))
-    facts = engine.facts(run.table(PATIENTS).where(F.col("known_night") <= until), run.table(SUSPICIONS), opted_out, run.configuration.site.timezone)
+    facts = engine.facts(
+        run.table(PATIENTS).where(F.col("known_night") <= until),
+        run.table(SUSPICIONS),
+        opted_out,
+        run.configuration.site.timezone,
+    )
     scores = run.table(CANDIDATES).where(F.col("night") <= until)
     before = run.table(FLAGS).where(F.col("night") < F.lit(run.nights.first))
     folding = engine.Folding(run.policy, run.nights, run.first_screened, run.configuration.site.timezone)
     frame = engine.flags(scores, facts, before, folding).withColumn("night_range", F.lit(str(run.nights)))
     written = run.keep(run.lake.write_nights(frame, FLAGS, run.nights))
     rows = run.lake.arrow(FLAGS, ["action"], rows=pc.field("night_range") == str(run.nights))
-    return {"rows": written.rows, "by_action": {str(item["values"]): item["counts"] for item in pc.value_counts(rows["action"]).to_pylist()}}
+    return {
+        "rows": written.rows,
+        "by_action": {str(item["values"]): item["counts"] for item in pc.value_counts(rows["action"]).to_pylist()},
+    }

@@ -44,12 +44,16 @@ def _distinct(column: pa.Table) -> int:
 def _dating(run: NightRun, table: Table) -> dict[str, Any]:
     """How rows were dated, and how late they came: nights between `available_at`'s and `known_night`."""
     rows = run.lake.arrow(table, ["available_rule", "available_grade", "single_version", "event_time", "available_at"])
-    by_rule = rows.group_by(["available_rule", "available_grade"]).aggregate([([], "count_all")]).sort_by([("count_all", "descending")])
+    by_rule = (
+        rows.group_by(["available_rule", "available_grade"])
+        .aggregate([([], "count_all")])
+        .sort_by([("count_all", "descending")])
+    )
     late = pc.divide(pc.cast(pc.subtract(rows["available_at"], rows["event_time"]), pa.int64()), 86_400_000_000)
     return {
-        "by_rule": {f"{row['available_rule']} ({row['available_grade']})": row["count_all"] for row in by_rule.to_pylist()},
+        "by_rule": {
+            f"{row['available_rule']} ({row['available_grade']})": row["count_all"] for row in by_rule.to_pylist()
+        },
         "single_version": int(pc.sum(rows["single_version"]).as_py() or 0),
         "lateness_days_median": float(pc.approximate_median(late).as_py() or 0.0),
     }
-
-

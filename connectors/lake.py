@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 from deltalake.schema import Schema as DeltaSchema
@@ -29,7 +30,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from zebrawatch.errors import LakeError
 from zebrawatch.nights import NightRange
-from zebrawatch.schemas import LAKE_SCHEMA_VERSION, NIGHTS, TABLES, Table
+from zebrawatch.schemas import EVENTS, LAKE_SCHEMA_VERSION, NIGHTS, NOTES, PATIENTS, TABLES, Table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -111,7 +112,9 @@ class Lake:
             if _owner_is_gone(lock):
                 lock.unlink(missing_ok=True)
             elif time.monotonic() >= deadline:
-                raise LakeError(f"Another run is writing to {self.root} ({lock.read_text().strip()}); try again when it has ended.")
+                raise LakeError(
+                    f"Another run is writing to {self.root} ({lock.read_text().strip()}); try again when it has ended."
+                )
             else:
                 time.sleep(0.2)
         try:
@@ -143,7 +146,9 @@ class Lake:
         for row in rows:
             versions = json.loads(row["versions"])
             if versions == self.published_versions():
-                row["versions"] = json.dumps({**versions, **{name: self.version(name) for name in names}}, sort_keys=True)
+                row["versions"] = json.dumps(
+                    {**versions, **{name: self.version(name) for name in names}}, sort_keys=True
+                )
         self._write_nights(rows)
 
     # -- tables -----------------------------------------------------------------------------------------------------
@@ -172,7 +177,9 @@ class Lake:
         frame = spark.read.schema(schema).option("basePath", str(self.path(table))).parquet(*files)
         return frame.select(*[frame[field.name].cast(field.dataType) for field in schema.fields])
 
-    def arrow(self, table: Table, columns: Sequence[str] | None = None, version: int | None = None, rows: Any = None) -> pa.Table:
+    def arrow(
+        self, table: Table, columns: Sequence[str] | None = None, version: int | None = None, rows: Any = None
+    ) -> pa.Table:
         """A table in memory, for small tables and extracts; `rows` is a pyarrow filter expression."""
         wanted = list(columns) if columns else table.schema.names
         if not self.exists(table):
@@ -206,28 +213,42 @@ class Lake:
 
     def write_snapshot(self, data: pa.Table, table: Table) -> Written:
         """Replace a whole small table."""
-        write_deltalake(self.path(table), _plain(data.cast(_plain_schema(table.schema))), mode="overwrite", schema_mode="overwrite")
+        write_deltalake(
+            self.path(table), _plain(data.cast(_plain_schema(table.schema))), mode="overwrite", schema_mode="overwrite"
+        )
         return Written(table.name, self.version(table.name), data.num_rows, data.nbytes, digest_of(data, table))
 
     def _delta(self, table: Table, version: int | None = None) -> DeltaTable:
         return DeltaTable(self.path(table), version=version)
 
-    def _commit(self, spark: SparkSession, table: Table, parts: Mapping[str, DataFrame], replaced: Sequence[str]) -> Written:
+    def _commit(
+        self, spark: SparkSession, table: Table, parts: Mapping[str, DataFrame], replaced: Sequence[str]
+    ) -> Written:
         folder = self.path(table)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self.exists(table):
             DeltaTable.create(
-                folder, DeltaSchema.from_arrow(_plain_schema(table.schema)), partition_by=[table.partition], description=table.about
+                folder,
+                DeltaSchema.from_arrow(_plain_schema(table.schema)),
+                partition_by=[table.partition],
+                description=table.about,
             )
         added = [action for value, frame in parts.items() for action in self._files(frame, table, value)]
         old = self._delta(table)
         removed = _removals(old, table.partition, set(replaced))
         old.create_write_transaction(
-            [*removed, *added], mode="append", schema=DeltaSchema.from_arrow(_plain_schema(table.schema)), partition_by=[table.partition]
+            [*removed, *added],
+            mode="append",
+            schema=DeltaSchema.from_arrow(_plain_schema(table.schema)),
+            partition_by=[table.partition],
         )
         first = next(iter(parts))
         digest = self.digest(spark, table, partition=first)
-        rows = sum(json.loads(action.stats)["numRecords"] for action in added if action.partition_values[table.partition] == first)
+        rows = sum(
+            json.loads(action.stats)["numRecords"]
+            for action in added
+            if action.partition_values[table.partition] == first
+        )
         return Written(table.name, self.version(table.name), rows, sum(action.size for action in added), digest)
 
     def _files(self, frame: DataFrame, table: Table, value: str) -> list[AddAction]:
@@ -235,7 +256,11 @@ class Lake:
         from pyspark.sql.pandas.types import from_arrow_schema
 
         schema = from_arrow_schema(table.schema, prefer_timestamp_ntz=False)
-        columns = [frame[field.name].cast(field.dataType).alias(field.name) for field in schema.fields if field.name != table.partition]
+        columns = [
+            frame[field.name].cast(field.dataType).alias(field.name)
+            for field in schema.fields
+            if field.name != table.partition
+        ]
         staging = self.path(table) / "_staging" / uuid.uuid4().hex
         frame.select(*columns).write.parquet(str(staging))
         target = self.path(table) / f"{table.partition}={value}"
@@ -257,7 +282,9 @@ class Lake:
         shutil.rmtree(staging)
         return actions
 
-    def digest(self, spark: SparkSession, table: Table, partition: str | None = None, version: int | None = None) -> str:
+    def digest(
+        self, spark: SparkSession, table: Table, partition: str | None = None, version: int | None = None
+    ) -> str:
         """Content digest of a table or of one partition: the same rows give the same digest, whoever wrote them, when.
 
         Every row is hashed (sha256 over its JSON, key columns and all but the clock columns, in schema order); the rows'
@@ -273,7 +300,8 @@ class Lake:
         # to_json leaves out nulls; names stay, so a value cannot move to its neighbour unseen.
         hashed = frame.select(F.sha2(F.to_json(F.struct(*columns)), 256).alias("h"))
         lanes = [
-            F.sum(F.conv(F.substring("h", 1 + 15 * lane, 15), 16, 10).cast("decimal(38,0)")).alias(f"lane{lane}") for lane in range(4)
+            F.sum(F.conv(F.substring("h", 1 + 15 * lane, 15), 16, 10).cast("decimal(38,0)")).alias(f"lane{lane}")
+            for lane in range(4)
         ]
         row = hashed.agg(F.count("*").alias("rows"), *lanes).collect()[0]
         return hashlib.sha256("|".join(str(value) for value in row).encode()).hexdigest()[:32]
@@ -288,7 +316,12 @@ class Lake:
                 newest[row["night"]] = row
         return [
             PublishedNight(
-                row["night"], row["generation"], row["stale"], json.loads(row["versions"]), json.loads(row["digests"]), json.loads(row["identity"])
+                row["night"],
+                row["generation"],
+                row["stale"],
+                json.loads(row["versions"]),
+                json.loads(row["digests"]),
+                json.loads(row["identity"]),
             )
             for _, row in sorted(newest.items())
         ]
@@ -297,6 +330,11 @@ class Lake:
         """The last published night that is not stale."""
         fresh = [night for night in self.nights() if not night.stale]
         return fresh[-1] if fresh else None
+
+    def last_known_night(self) -> date | None:
+        """The last night on which any row of the timeline became known."""
+        lasts = [pc.max(self.arrow(table, ["known_night"])["known_night"]).as_py() for table in (PATIENTS, NOTES, EVENTS)]
+        return max((last for last in lasts if last is not None), default=None)
 
     def published_versions(self) -> dict[str, int]:
         """Version of every table as the last publication named them."""
@@ -328,7 +366,9 @@ class Lake:
         return cast(list[dict[str, Any]], self.arrow(NIGHTS).to_pylist())
 
     def _write_nights(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        write_deltalake(self.path(NIGHTS), pa.Table.from_pylist(list(rows), schema=_plain_schema(NIGHTS.schema)), mode="overwrite")
+        write_deltalake(
+            self.path(NIGHTS), pa.Table.from_pylist(list(rows), schema=_plain_schema(NIGHTS.schema)), mode="overwrite"
+        )
 
     # -- housekeeping -----------------------------------------------------------------------------------------------
 
@@ -351,7 +391,10 @@ class Lake:
         for name in self._names():
             table = DeltaTable(self.tables / name)
             gone = table.vacuum(
-                retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False, keep_versions=sorted(kept.get(name, set())) or None
+                retention_hours=keep_hours,
+                dry_run=False,
+                enforce_retention_duration=False,
+                keep_versions=sorted(kept.get(name, set())) or None,
             )
             counts[name] = len(gone)
         return counts

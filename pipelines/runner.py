@@ -52,7 +52,15 @@ def run_nights(configuration: Configuration, nights: NightRange | None, say: Cal
             runs.append((graph.PAST, {graph.NIGHTS_TAG: str(past)}))
         if nights.last >= live:
             ours = NightRange(max(nights.first, live), nights.last)
-            runs.append(("live", {"dagster/asset_partition_range_start": str(ours.first), "dagster/asset_partition_range_end": str(ours.last)}))
+            runs.append(
+                (
+                    "live",
+                    {
+                        "dagster/asset_partition_range_start": str(ours.first),
+                        "dagster/asset_partition_range_end": str(ours.last),
+                    },
+                )
+            )
     graph.PROGRESS = say
     try:
         with instance_of(configuration) as instance:

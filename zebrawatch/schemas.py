@@ -41,20 +41,28 @@ def _schema(*columns: pa.Field) -> pa.Schema:
     return pa.schema(list(columns))
 
 
-SUBJECT = _column("subject_id", pa.int64(), "patient: 63 bits of an HMAC of the source id under the site key (MEDS subject_id)")
+SUBJECT = _column(
+    "subject_id", pa.int64(), "patient: 63 bits of an HMAC of the source id under the site key (MEDS subject_id)"
+)
 
 TIME_COLUMNS: tuple[pa.Field, ...] = (
     _column("event_time", INSTANT, "when it happened to the patient"),
     _column("available_at", INSTANT, "when the hospital's systems could first show it"),
     _column("available_rule", pa.string(), "the element that gave available_at, such as DocumentReference.date"),
-    _column("available_grade", pa.string(), "version (a version timestamp) / filed (signed or filed) / date (a date without a time)"),
+    _column(
+        "available_grade",
+        pa.string(),
+        "version (a version timestamp) / filed (signed or filed) / date (a date without a time)",
+    ),
     _column("seen_night", pa.date32(), "night of the pull that first delivered this version"),
     _column("known_night", pa.date32(), "the night from which as-of rules may use the row"),
     _column("single_version", pa.bool_(), "the source kept only the last version and no meta.lastUpdated"),
 )
 
 QUARANTINE = Table(
-    "quarantine", "raw", "every line that could not be used, whole, with the reason",
+    "quarantine",
+    "raw",
+    "every line that could not be used, whole, with the reason",
     _schema(
         _column("file", pa.string(), "file of the pull"),
         _column("line_number", pa.int64(), "line in that file, from 1; 0 where the file itself is the fault"),
@@ -64,11 +72,14 @@ QUARANTINE = Table(
         _column("detail", pa.string(), "what exactly was wrong; may hold values, stays in the lake"),
         _column("pull", pa.string(), "the pull that delivered it"),
     ),
-    ("pull", "file", "line_number"), "pull",
+    ("pull", "file", "line_number"),
+    "pull",
 )
 
 PATIENTS = Table(
-    "patients", "timeline", "patients, a row per version",
+    "patients",
+    "timeline",
+    "patients, a row per version",
     _schema(
         SUBJECT,
         _column("source_id", pa.string(), "id of the Patient in its source (patient data)"),
@@ -87,11 +98,15 @@ PATIENTS = Table(
         *TIME_COLUMNS,
         _column("pull", pa.string(), "the pull that delivered this version"),
     ),
-    ("subject_id", "version"), "pull", clock=("seen_night", "pull"),
+    ("subject_id", "version"),
+    "pull",
+    clock=("seen_night", "pull"),
 )
 
 NOTES = Table(
-    "notes", "timeline", "clinical notes, a row per version",
+    "notes",
+    "timeline",
+    "clinical notes, a row per version",
     _schema(
         SUBJECT,
         _column("note_id", pa.string(), "resource type and id, such as DocumentReference/123"),
@@ -113,15 +128,21 @@ NOTES = Table(
         *TIME_COLUMNS,
         _column("pull", pa.string(), "the pull that delivered this version"),
     ),
-    ("note_id", "version"), "pull", clock=("seen_night", "pull"),
+    ("note_id", "version"),
+    "pull",
+    clock=("seen_night", "pull"),
 )
 
 EVENTS = Table(
-    "events", "timeline", "coded events in MEDS columns, a row per resource version and code",
+    "events",
+    "timeline",
+    "coded events in MEDS columns, a row per resource version and code",
     _schema(
         SUBJECT,
         _column("time", INSTANT, "MEDS time: event_time"),
-        _column("code", pa.string(), "MEDS code: SYSTEM//CODE, such as LOINC//2157-6, ICD10CM//E75.2, SNOMED//271737000"),
+        _column(
+            "code", pa.string(), "MEDS code: SYSTEM//CODE, such as LOINC//2157-6, ICD10CM//E75.2, SNOMED//271737000"
+        ),
         _column("numeric_value", pa.float64(), "MEDS numeric_value, in `unit`"),
         _column("text_value", pa.string(), "MEDS text_value: coded or string value"),
         _column("event_id", pa.string(), "resource type and id, with #n for a component, such as Observation/7#1"),
@@ -133,7 +154,11 @@ EVENTS = Table(
         _column("interpretation", pa.string(), "v3 ObservationInterpretation code, such as H, L, HH, N"),
         _column("reference_low", pa.float64(), "low end of the reference range, in `unit`"),
         _column("reference_high", pa.float64(), "high end of the reference range, in `unit`"),
-        _column("status", pa.string(), "resource status; for Condition its verificationStatus; for ServiceRequest its intent and status"),
+        _column(
+            "status",
+            pa.string(),
+            "resource status; for Condition its verificationStatus; for ServiceRequest its intent and status",
+        ),
         _column("category", pa.string(), "resource category code"),
         _column("relationship", pa.string(), "FamilyMemberHistory: relationship; else null (the patient)"),
         _column("encounter_id", pa.string(), "id of the encounter, where given"),
@@ -143,11 +168,15 @@ EVENTS = Table(
         *TIME_COLUMNS,
         _column("pull", pa.string(), "the pull that delivered this version"),
     ),
-    ("event_id", "version", "code"), "pull", clock=("seen_night", "pull"),
+    ("event_id", "version", "code"),
+    "pull",
+    clock=("seen_night", "pull"),
 )
 
 FINDINGS = Table(
-    "findings", "evidence", "HPO findings of patients from text, labs and codes",
+    "findings",
+    "evidence",
+    "HPO findings of patients from text, labs and codes",
     _schema(
         SUBJECT,
         _column("source_id", pa.string(), "note_id or event_id the finding stands in"),
@@ -158,26 +187,44 @@ FINDINGS = Table(
         _column("experiencer", pa.string(), "patient / family"),
         _column("start", pa.int32(), "start of the mention in the note's text (code points); null for labs and codes"),
         _column("end", pa.int32(), "end of the mention, exclusive"),
-        _column("quote", pa.string(), "the mention as written; for labs and codes the display and value (patient data)"),
+        _column(
+            "quote", pa.string(), "the mention as written; for labs and codes the display and value (patient data)"
+        ),
         _column("sentence", pa.string(), "the sentence it stands in (patient data)"),
-        _column("copied_from", pa.string(), "earlier source_id whose sentence this one copies; null for a first appearance"),
+        _column(
+            "copied_from", pa.string(), "earlier source_id whose sentence this one copies; null for a first appearance"
+        ),
         _column("event_time", INSTANT, "event_time of the source"),
         _column("known_night", pa.date32(), "known_night of the source; of the copied one where copied"),
         _column("pull", pa.string(), "the pull that delivered the source"),
     ),
-    ("source_id", "source_version", "hpo_id", "start", "end", "assertion"), "pull", clock=("pull",),
+    ("source_id", "source_version", "hpo_id", "start", "end", "assertion"),
+    "pull",
+    clock=("pull",),
 )
 
 NAMINGS = Table(
-    "namings", "evidence", "hits of the naming set: where a rare disease, or the thought of one, is written down",
+    "namings",
+    "evidence",
+    "hits of the naming set: where a rare disease, or the thought of one, is written down",
     _schema(
         SUBJECT,
         _column("source_id", pa.string(), "note_id or event_id"),
         _column("source_version", pa.string(), "version of that source"),
         _column("disease_id", pa.string(), "disease named; null for a general suspicion"),
-        _column("evidence_class", pa.string(), "name / synonym / abbreviation / parent / gene / drug / test / code / referral / panel / thought"),
-        _column("kind", pa.string(), "specific / general / confirmed / family (family history alone is no suspicion, but masks)"),
-        _column("phenotype_name", pa.bool_(), "the name is also an HPO label: counts only when coded or used as a diagnosis"),
+        _column(
+            "evidence_class",
+            pa.string(),
+            "name / synonym / abbreviation / parent / gene / drug / test / code / referral / panel / thought",
+        ),
+        _column(
+            "kind",
+            pa.string(),
+            "specific / general / confirmed / family (family history alone is no suspicion, but masks)",
+        ),
+        _column(
+            "phenotype_name", pa.bool_(), "the name is also an HPO label: counts only when coded or used as a diagnosis"
+        ),
         _column("assertion", pa.string(), "assertion of the hit, for the reader; any counts"),
         _column("start", pa.int32(), "start in the note's text; null for codes"),
         _column("end", pa.int32(), "end, exclusive"),
@@ -186,7 +233,9 @@ NAMINGS = Table(
         _column("known_night", pa.date32(), "known_night of the source"),
         _column("pull", pa.string(), "the pull that delivered the source"),
     ),
-    ("source_id", "source_version", "disease_id", "start", "evidence_class"), "pull", clock=("pull",),
+    ("source_id", "source_version", "disease_id", "start", "evidence_class"),
+    "pull",
+    clock=("pull",),
 )
 
 CONTRIBUTION = pa.struct(
@@ -207,7 +256,9 @@ CONTRIBUTION = pa.struct(
 )
 
 CANDIDATES = Table(
-    "candidates", "evidence", "ranked diseases per scored patient and night",
+    "candidates",
+    "evidence",
+    "ranked diseases per scored patient and night",
     _schema(
         SUBJECT,
         _column("night", pa.date32(), "night of the score"),
@@ -218,16 +269,24 @@ CANDIDATES = Table(
         _column("posterior", pa.float64(), "share of the posterior, over all diseases and `none of them`"),
         _column("p_any", pa.float64(), "posterior of any listed rare disease: 1 - P(none of them)"),
         _column("n_findings", pa.int32(), "independent findings that were weighed"),
+        _column("cause", pa.string(), "what moved the score: evidence / background / source removed"),
         _column("background", pa.string(), "background version, such as background@2025-05"),
         _column("contributions", pa.list_(CONTRIBUTION), "what each finding added or took"),
-        _column("expected_absent", pa.list_(pa.string()), "HPO ids frequent in the disease that were denied or never found"),
+        _column(
+            "expected_absent", pa.list_(pa.string()), "HPO ids frequent in the disease that were denied or never found"
+        ),
         _column("night_range", pa.string(), "the run's range of nights"),
     ),
-    ("subject_id", "night", "rank"), "night_range", clock=("night_range",), night="night",
+    ("subject_id", "night", "rank"),
+    "night_range",
+    clock=("night_range",),
+    night="night",
 )
 
 SUSPICIONS = Table(
-    "suspicions", "screen", "when suspicion or diagnosis was first documented, by disease and kind",
+    "suspicions",
+    "screen",
+    "when suspicion or diagnosis was first documented, by disease and kind",
     _schema(
         SUBJECT,
         _column("disease_id", pa.string(), "disease; null for general suspicion"),
@@ -240,7 +299,10 @@ SUSPICIONS = Table(
         _column("known_night", pa.date32(), "night from which it was known"),
         _column("night_range", pa.string(), "the run's range of nights"),
     ),
-    ("subject_id", "disease_id", "kind"), "night_range", clock=("night_range",), night="known_night",
+    ("subject_id", "disease_id", "kind"),
+    "night_range",
+    clock=("night_range",),
+    night="known_night",
 )
 
 SHOWN = pa.struct(
@@ -254,13 +316,19 @@ SHOWN = pa.struct(
 )
 
 FLAGS = Table(
-    "flags", "screen", "alerts and their episodes, a row per change",
+    "flags",
+    "screen",
+    "alerts and their episodes, a row per change",
     _schema(
         SUBJECT,
         _column("episode_id", pa.string(), "subject and first night of the episode"),
         _column("night", pa.date32(), "night from which the change holds"),
         _column("action", pa.string(), "raise / show (the list changed) / withdraw"),
-        _column("reason", pa.string(), "why: threshold / below threshold / suspected / died / restricted / source removed / new background"),
+        _column(
+            "reason",
+            pa.string(),
+            "why: threshold / below threshold / suspected / died / restricted / source removed / new background",
+        ),
         _column("met_night", pa.date32(), "night on which the condition was first met"),
         _column("p_any", pa.float64(), "posterior of any listed rare disease that night"),
         _column("threshold", pa.float64(), "the policy's threshold"),
@@ -268,11 +336,16 @@ FLAGS = Table(
         _column("backlog", pa.bool_(), "raised on the first screened night: prevalence, not a rate"),
         _column("night_range", pa.string(), "the run's range of nights"),
     ),
-    ("subject_id", "night", "action"), "night_range", clock=("night_range",), night="night",
+    ("subject_id", "night", "action"),
+    "night_range",
+    clock=("night_range",),
+    night="night",
 )
 
 LEAD_TIME = Table(
-    "lead_time", "outcome", "per patient-disease pair: class, dates, lead; a snapshot as of the last night",
+    "lead_time",
+    "outcome",
+    "per patient-disease pair: class, dates, lead; a snapshot as of the last night",
     _schema(
         SUBJECT,
         _column("disease_id", pa.string(), "labelled or confirmed disease, as given"),
@@ -285,20 +358,33 @@ LEAD_TIME = Table(
         _column("general_night", pa.date32(), "first general suspicion"),
         _column("suspicion_night", pa.date32(), "the earlier of the two: headline"),
         _column("confirmed_night", pa.date32(), "confirmation"),
-        _column("first_raise_night", pa.date32(), "start of the first episode that showed the disease before suspicion"),
-        _column("sustained_raise_night", pa.date32(), "start of the episode still open and still showing it on the eve of suspicion"),
+        _column(
+            "first_raise_night", pa.date32(), "start of the first episode that showed the disease before suspicion"
+        ),
+        _column(
+            "sustained_raise_night",
+            pa.date32(),
+            "start of the episode still open and still showing it on the eve of suspicion",
+        ),
         _column("match_tier", pa.string(), "exact / family / gene / miss"),
         _column("prioritised", pa.bool_(), "an exact hit was open before the night of suspicion"),
         _column("lead_days", pa.int32(), "sustained lead in days, 0 where never prioritised"),
         _column("first_lead_days", pa.int32(), "first-ever lead in days"),
         _column("interval_days", pa.int32(), "suspicion - entry, in days"),
-        _column("best_rank", pa.int32(), "best rank of the disease on any scored night before suspicion; null if never listed"),
+        _column(
+            "best_rank",
+            pa.int32(),
+            "best rank of the disease on any scored night before suspicion; null if never listed",
+        ),
     ),
-    ("subject_id", "disease_id"), "",
+    ("subject_id", "disease_id"),
+    "",
 )
 
 NIGHTS = Table(
-    "nights", "outcome", "published nights: readers see these and no others",
+    "nights",
+    "outcome",
+    "published nights: readers see these and no others",
     _schema(
         _column("night", pa.date32(), "the night"),
         _column("generation", pa.int32(), "1 for the first run of this night, then counting up"),
@@ -311,13 +397,25 @@ NIGHTS = Table(
         _column("published_at", INSTANT, "clock time of publication"),
         _column("schema_version", pa.int32(), "schema version of the lake"),
     ),
-    ("night", "generation"), "", clock=("run_id", "published_at", "night_range", "versions"),
+    ("night", "generation"),
+    "",
+    clock=("run_id", "published_at", "night_range", "versions"),
 )
 
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        QUARANTINE, PATIENTS, NOTES, EVENTS, FINDINGS, NAMINGS, CANDIDATES, SUSPICIONS, FLAGS, LEAD_TIME, NIGHTS,
+        QUARANTINE,
+        PATIENTS,
+        NOTES,
+        EVENTS,
+        FINDINGS,
+        NAMINGS,
+        CANDIDATES,
+        SUSPICIONS,
+        FLAGS,
+        LEAD_TIME,
+        NIGHTS,
     )
 }
 

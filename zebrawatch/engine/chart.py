@@ -58,7 +58,15 @@ class Chart:
     def __init__(self, findings: Iterable[Finding], demographics: Sequence[Demographics]) -> None:
         self.findings = sorted(
             (f for f in findings if f.experiencer == "patient" and f.assertion in WEIGHED),
-            key=lambda f: (f.known_night, f.event_time is not None, f.event_time, f.source_id, f.start or 0, f.hpo_id, f.assertion),
+            key=lambda f: (
+                f.known_night,
+                f.event_time is not None,
+                f.event_time,
+                f.source_id,
+                f.start or 0,
+                f.hpo_id,
+                f.assertion,
+            ),
         )
         self.demographics = sorted(demographics, key=lambda version: version.known_night)
 

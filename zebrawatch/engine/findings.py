@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from zebrawatch.engine.events import plain
 from zebrawatch.evidence.copied import Sentence, first_appearances
 from zebrawatch.schemas import FINDINGS, NAMINGS
 
@@ -28,8 +27,12 @@ def findings_of_notes(read: DataFrame, notes: DataFrame, earlier: DataFrame) -> 
         .withColumn("copied_from", F.lit(None).cast("string"))
         .select(*FINDINGS.schema.names)
     )
-    before = earlier.where("sentence is not null and copied_from is null").join(rows.select("subject_id").distinct(), "subject_id", "left_semi")
-    together = rows.withColumn("new", F.lit(True)).unionByName(before.select(*FINDINGS.schema.names).withColumn("new", F.lit(False)))
+    before = earlier.where("sentence is not null and copied_from is null").join(
+        rows.select("subject_id").distinct(), "subject_id", "left_semi"
+    )
+    together = rows.withColumn("new", F.lit(True)).unionByName(
+        before.select(*FINDINGS.schema.names).withColumn("new", F.lit(False))
+    )
     schema = from_arrow_schema(FINDINGS.schema, prefer_timestamp_ntz=False)
     return together.groupBy("subject_id").applyInArrow(mark_copies, schema)
 
@@ -37,18 +40,30 @@ def findings_of_notes(read: DataFrame, notes: DataFrame, earlier: DataFrame) -> 
 def mark_copies(rows: pa.Table) -> pa.Table:
     """One patient's findings with copied sentences dated to their first appearance; returns the rows marked `new`."""
     table = rows.sort_by(
-        [("known_night", "ascending"), ("event_time", "ascending"), ("source_id", "ascending"), ("start", "ascending"), ("hpo_id", "ascending")]
+        [
+            ("known_night", "ascending"),
+            ("event_time", "ascending"),
+            ("source_id", "ascending"),
+            ("start", "ascending"),
+            ("hpo_id", "ascending"),
+        ]
     )
     columns = ("hpo_id", "assertion", "experiencer", "source_id", "sentence", "known_night", "new")
     listed = table.select(columns).to_pylist()
     origins = first_appearances(
-        Sentence((row["hpo_id"], row["assertion"], row["experiencer"]), row["source_id"], row["sentence"] or "") for row in listed
+        Sentence((row["hpo_id"], row["assertion"], row["experiencer"]), row["source_id"], row["sentence"] or "")
+        for row in listed
     )
     copied = [None if origin is None else listed[origin]["source_id"] for origin in origins]
-    known = [row["known_night"] if origin is None else listed[origin]["known_night"] for row, origin in zip(listed, origins, strict=True)]
+    known = [
+        row["known_night"] if origin is None else listed[origin]["known_night"]
+        for row, origin in zip(listed, origins, strict=True)
+    ]
     marked = table.set_column(table.schema.get_field_index("copied_from"), "copied_from", pa.array(copied, pa.string()))
-    marked = marked.set_column(marked.schema.get_field_index("known_night"), "known_night", pa.array(known, pa.date32()))
-    return marked.filter(marked.column("new")).select(FINDINGS.schema.names).cast(_plain(FINDINGS.schema))
+    marked = marked.set_column(
+        marked.schema.get_field_index("known_night"), "known_night", pa.array(known, pa.date32())
+    )
+    return marked.filter(marked.column("new")).select(FINDINGS.schema.names).cast(plain(FINDINGS.schema))
 
 
 def namings_of_notes(read: DataFrame, notes: DataFrame) -> DataFrame:
@@ -60,17 +75,3 @@ def namings_of_notes(read: DataFrame, notes: DataFrame) -> DataFrame:
         .withColumnRenamed("version", "source_version")
         .select(*NAMINGS.schema.names)
     )
-
-
-def of_events(events: DataFrame, rows_of_batch: Callable[[pa.RecordBatch], pa.Table], schema: pa.Schema) -> DataFrame:
-    """Rows that a pure function makes of batches of events (labs and codes to findings, codes and orders to namings)."""
-
-    def convert(batches: object) -> object:
-        for batch in batches:  # type: ignore[attr-defined]
-            yield from rows_of_batch(batch).to_batches()
-
-    return events.mapInArrow(convert, from_arrow_schema(schema, prefer_timestamp_ntz=False))
-
-
-def _plain(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.remove_metadata() for field in schema])

@@ -14,8 +14,9 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from zebrawatch.nights import NightRange
-from zebrawatch.schemas import FLAGS
+from zebrawatch.schemas import FLAGS, SUSPICIONS
 from zebrawatch.screen.alerts import AlertPolicy, Facts, NightScore, PatientState, Shown, Span, fold
+from zebrawatch.screen.suspicion import first_suspicions
 
 SCORE_COLUMNS = ("subject_id", "night", "rank", "disease_id", "disease_name", "posterior", "log10_lr", "p_any", "cause")
 
@@ -41,8 +42,18 @@ def flags(candidates: DataFrame, facts: DataFrame, before: DataFrame, folding: F
         candidates.select(*SCORE_COLUMNS)
         .groupBy("subject_id")
         .agg(F.collect_list(F.struct(*SCORE_COLUMNS[1:])).alias("scores"))
-        .join(facts.groupBy("subject_id").agg(F.collect_list(F.struct("fact", "first", "until")).alias("facts")), "subject_id", "full_outer")
-        .join(before.groupBy("subject_id").agg(F.collect_list(F.struct(*[F.col(n) for n in FLAGS.schema.names if n != "subject_id"])).alias("flags")), "subject_id", "left")
+        .join(
+            facts.groupBy("subject_id").agg(F.collect_list(F.struct("fact", "first", "until")).alias("facts")),
+            "subject_id",
+            "full_outer",
+        )
+        .join(
+            before.groupBy("subject_id").agg(
+                F.collect_list(F.struct(*[F.col(n) for n in FLAGS.schema.names if n != "subject_id"])).alias("flags")
+            ),
+            "subject_id",
+            "left",
+        )
         .where("scores is not null or flags is not null")
     )
     schema = flag_schema()
@@ -64,8 +75,17 @@ def changes_of(row: Mapping[str, Any], folding: Folding) -> list[dict[str, Any]]
     state = PatientState.rebuild(
         folding.policy, row["subject_id"], row["flags"] or (), scores, facts, folding.first_screened, eve
     )
-    changes, _ = fold(folding.policy, state, [score for score in scores if score.night in nights], facts, nights, folding.first_screened)
-    return [{key: value for key, value in change.as_row(str(nights)).items() if key != "night_range"} for change in changes]
+    changes, _ = fold(
+        folding.policy,
+        state,
+        [score for score in scores if score.night in nights],
+        facts,
+        nights,
+        folding.first_screened,
+    )
+    return [
+        {key: value for key, value in change.as_row(str(nights)).items() if key != "night_range"} for change in changes
+    ]
 
 
 def scores_of(rows: Iterable[Mapping[str, Any]]) -> list[NightScore]:
@@ -117,36 +137,38 @@ def facts(patients: DataFrame, suspicions: DataFrame, opted_out: DataFrame, zone
         spell(spans.where("restricted or deleted"), "restricted")
         .unionByName(spell(spans.where("merged_into is not null"), "merged"))
         .unionByName(spell(died.withColumn("until", never), "died"))
-        .unionByName(suspicions.select("subject_id", F.lit("suspected").alias("fact"), F.col("known_night").alias("first"), never.alias("until")))
-        .unionByName(opted_out.select("subject_id", F.lit("restricted").alias("fact"), F.lit(date(1, 1, 1)).alias("first"), never.alias("until")))
+        .unionByName(
+            suspicions.select(
+                "subject_id",
+                F.lit("suspected").alias("fact"),
+                F.col("known_night").alias("first"),
+                never.alias("until"),
+            )
+        )
+        .unionByName(
+            opted_out.select(
+                "subject_id",
+                F.lit("restricted").alias("fact"),
+                F.lit(date(1800, 1, 1)).alias("first"),
+                never.alias("until"),
+            )
+        )
         .select(*columns)
     )
 
 
-def suspicions(namings: DataFrame, confirmations: DataFrame, nights: NightRange, *, first_run: bool) -> DataFrame:
+def suspicions(namings: DataFrame, nights: NightRange, *, first_run: bool) -> DataFrame:
     """Rows of SUSPICIONS (without `night_range`) whose night lies in the range: first hits by disease and kind.
 
-    A lake's first run takes those of all nights before it too.
-
-    `namings` are all namings known up to the range's end (family history alone is none); `confirmations` rows in the
-    same columns that the rule for confirmed found.
+    `namings` are all namings known up to the range's end. A lake's first run takes the suspicions of all nights before
+    it too.
     """
-    from pyspark.sql import Window
+    schema = pa.schema([field.remove_metadata() for field in SUSPICIONS.schema if field.name != "night_range"])
 
-    hits = namings.where("kind in ('specific', 'general')").unionByName(confirmations.where("kind = 'confirmed'"))
-    order = Window.partitionBy("subject_id", "disease_id", "kind").orderBy("known_night", "event_time", "source_id", "start")
-    first = hits.withColumn("_nth", F.row_number().over(order)).where("_nth = 1")
-    since = date(1, 1, 1) if first_run else nights.first
-    return first.where(F.col("known_night").between(since, nights.last)).select(
-        "subject_id", "disease_id", "kind", "evidence_class", "phenotype_name", "source_id", "quote", "event_time", "known_night"
-    )
+    def first(rows: pa.Table) -> pa.Table:
+        found = first_suspicions(rows.to_pylist(), through=nights.last)
+        return pa.Table.from_pylist(
+            [one._asdict() for one in found if first_run or one.known_night >= nights.first], schema=schema
+        )
 
-
-def confirmations(namings: DataFrame) -> DataFrame:
-    """Rows of NAMINGS of kind `confirmed`: those found so, and diseases coded on two dates, from the second on (OUTCOMES)."""
-    from pyspark.sql import Window
-
-    order = Window.partitionBy("subject_id", "disease_id").orderBy("known_night", "event_time", "source_id")
-    coded = namings.where("evidence_class = 'code' and kind = 'specific'").withColumn("_day", F.dense_rank().over(order.orderBy(F.to_date("event_time"))))
-    second = coded.where("_day = 2").withColumn("kind", F.lit("confirmed")).drop("_day")
-    return namings.where("kind = 'confirmed'").unionByName(second)
+    return namings.groupBy("subject_id").applyInArrow(first, from_arrow_schema(schema, prefer_timestamp_ntz=False))

@@ -60,7 +60,9 @@ class Scorer:
         """The ranker with the month's background."""
         background = self.scoring.backgrounds[month]
         if month not in self._rankers:
-            self._rankers[month] = Ranker(self.knowledge, background, self.scoring.parameters, never=self.scoring.never_screened)
+            self._rankers[month] = Ranker(
+                self.knowledge, background, self.scoring.parameters, never=self.scoring.never_screened
+            )
         return self._rankers[month]
 
     def candidates(self, subject_id: int, chart: Chart) -> Iterator[dict[str, Any]]:
@@ -71,7 +73,9 @@ class Scorer:
                 yield from self._rows(subject_id, chart, night, key, before)
             before = (night, key)
 
-    def _rows(self, subject_id: int, chart: Chart, night: date, key: Key, before: tuple[date, Key] | None) -> Iterator[dict[str, Any]]:
+    def _rows(
+        self, subject_id: int, chart: Chart, night: date, key: Key, before: tuple[date, Key] | None
+    ) -> Iterator[dict[str, Any]]:
         month = month_of(night)
         ranking = self._rank(chart, night, month)
         cause = self._cause(chart, night, key, before, ranking)
@@ -137,10 +141,16 @@ def candidates(findings: DataFrame, patients: DataFrame, scoring: Scoring) -> Da
     def score(key: tuple[Any, ...], left: pa.Table, right: pa.Table) -> pa.Table:
         scorer = scorer_of(shared.value)
         subject_id = int(key[0].as_py())
-        rows = [] if subject_id in scorer.scoring.opted_out else list(scorer.candidates(subject_id, chart_of(left, right)))
+        rows = (
+            [] if subject_id in scorer.scoring.opted_out else list(scorer.candidates(subject_id, chart_of(left, right)))
+        )
         return pa.Table.from_pylist(rows, schema=schema)
 
-    grouped = findings.select(*FINDING_COLUMNS).groupBy("subject_id").cogroup(patients.select(*PATIENT_COLUMNS).groupBy("subject_id"))
+    grouped = (
+        findings.select(*FINDING_COLUMNS)
+        .groupBy("subject_id")
+        .cogroup(patients.select(*PATIENT_COLUMNS).groupBy("subject_id"))
+    )
     return grouped.applyInArrow(score, from_arrow_schema(schema, prefer_timestamp_ntz=False))
 
 
@@ -172,7 +182,9 @@ def masked(findings: DataFrame, namings: DataFrame) -> DataFrame:
     A name that is also an HPO label masks only where it is coded: the word alone is a finding.
     """
     names = namings.where("disease_id is not null and (not phenotype_name or evidence_class = 'code')")
-    by_source = names.groupBy("source_id", "source_version").agg(F.sort_array(F.collect_set("disease_id")).alias("masked_for"))
+    by_source = names.groupBy("source_id", "source_version").agg(
+        F.sort_array(F.collect_set("disease_id")).alias("masked_for")
+    )
     return findings.join(by_source, ["source_id", "source_version"], "left")
 
 
@@ -189,5 +201,11 @@ def background_steps(findings: DataFrame, ancestors: DataFrame) -> DataFrame:
         .agg(F.min("known_night").alias("first"), F.max(F.coalesce("removed_night", F.lit(STANDING))).alias("last"))
     )
     gained = held.select("term", F.col("first").alias("night"), F.lit(1).alias("step"))
-    lost = held.where(F.col("last") < F.lit(STANDING)).select("term", F.col("last").alias("night"), F.lit(-1).alias("step"))
-    return gained.unionByName(lost).groupBy("term", F.date_format("night", "yyyy-MM").alias("month")).agg(F.sum("step").alias("step"))
+    lost = held.where(F.col("last") < F.lit(STANDING)).select(
+        "term", F.col("last").alias("night"), F.lit(-1).alias("step")
+    )
+    return (
+        gained.unionByName(lost)
+        .groupBy("term", F.date_format("night", "yyyy-MM").alias("month"))
+        .agg(F.sum("step").alias("step"))
+    )

@@ -87,7 +87,9 @@ def read_texts(spark: SparkSession, texts: DataFrame, lexicon: Lexicon, naming_s
         for batch in batches:
             rows = [
                 {"text_sha256": sha, **row}
-                for sha, text in zip(batch.column("text_sha256").to_pylist(), batch.column("text").to_pylist(), strict=True)
+                for sha, text in zip(
+                    batch.column("text_sha256").to_pylist(), batch.column("text").to_pylist(), strict=True
+                )
                 for row in readers.read(text)
             ]
             yield from pa.Table.from_pylist(rows, schema=READ_SCHEMA).to_batches()

@@ -13,14 +13,24 @@ def spans(notes: DataFrame, events: DataFrame) -> DataFrame:
     each other by `available_at`; the last stands.
     """
     note_versions = notes.select(F.col("note_id").alias("source_id"), "version", "known_night", "available_at")
-    event_versions = events.select(F.regexp_replace("event_id", "#.*$", "").alias("base"), F.col("event_id").alias("source_id"), "version", "known_night", "available_at")
+    event_versions = events.select(
+        F.regexp_replace("event_id", "#.*$", "").alias("base"),
+        F.col("event_id").alias("source_id"),
+        "version",
+        "known_night",
+        "available_at",
+    )
     versions = note_versions.withColumn("base", F.col("source_id")).unionByName(event_versions)
-    single = versions.groupBy("base", "version").agg(F.min("known_night").alias("known_night"), F.min("available_at").alias("available_at"))
+    single = versions.groupBy("base", "version").agg(
+        F.min("known_night").alias("known_night"), F.min("available_at").alias("available_at")
+    )
     order = Window.partitionBy("base").orderBy("known_night", "available_at", "version")
     replaced = single.withColumn("removed_night", F.lead("known_night").over(order)).where("removed_night is not null")
-    return versions.join(replaced.select("base", "version", "removed_night"), ["base", "version"]).select(
-        "source_id", F.col("version").alias("source_version"), "removed_night"
-    ).distinct()
+    return (
+        versions.join(replaced.select("base", "version", "removed_night"), ["base", "version"])
+        .select("source_id", F.col("version").alias("source_version"), "removed_night")
+        .distinct()
+    )
 
 
 def merges(patients: DataFrame) -> DataFrame:
@@ -29,7 +39,12 @@ def merges(patients: DataFrame) -> DataFrame:
     return (
         patients.withColumn("unmerge_night", F.lead("known_night").over(order))
         .where("merged_into is not null")
-        .select(F.col("subject_id").alias("from_subject"), F.col("merged_into").alias("to_subject"), F.col("known_night").alias("merge_night"), "unmerge_night")
+        .select(
+            F.col("subject_id").alias("from_subject"),
+            F.col("merged_into").alias("to_subject"),
+            F.col("known_night").alias("merge_night"),
+            "unmerge_night",
+        )
     )
 
 
@@ -40,7 +55,9 @@ def with_merged(rows: DataFrame, merged: DataFrame) -> DataFrame:
     that is itself merged passes on its own rows only, as FHIR servers flatten chains (Patient.link points to the
     record in use).
     """
-    copies = rows.join(F.broadcast(merged), rows["subject_id"] == merged["from_subject"]).withColumn("subject_id", F.col("to_subject"))
+    copies = rows.join(F.broadcast(merged), rows["subject_id"] == merged["from_subject"]).withColumn(
+        "subject_id", F.col("to_subject")
+    )
     copies = copies.withColumn("known_night", F.greatest("known_night", "merge_night")).withColumn(
         "removed_night", F.least("removed_night", "unmerge_night")
     )

@@ -17,7 +17,7 @@ from zebrawatch.fhir.decode import DECODED_SCHEMA, DecodeContext, decode_lines
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, QUARANTINE, Table
 from zebrawatch.timeline.splits import Split, lines_of
 
-EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1800, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,16 @@ class PullRows:
 
 def decode(spark: SparkSession, splits: Sequence[Split], context: DecodeContext) -> DataFrame:
     """Decode all lines of the splits: rows of DECODED_SCHEMA, one Python stage."""
-    return _split_frame(spark, splits).mapInArrow(_decoder(context), from_arrow_schema(DECODED_SCHEMA, prefer_timestamp_ntz=False))
+    return _split_frame(spark, splits).mapInArrow(
+        _decoder(context), from_arrow_schema(DECODED_SCHEMA, prefer_timestamp_ntz=False)
+    )
 
 
 def _split_frame(spark: SparkSession, splits: Sequence[Split]) -> DataFrame:
     rows = [tuple(asdict(split).values()) for split in splits]
-    return spark.createDataFrame(rows, "path string, name string, start long, end long, first_line long").repartition(max(1, len(rows)))
+    return spark.createDataFrame(rows, "path string, name string, start long, end long, first_line long").repartition(
+        max(1, len(rows))
+    )
 
 
 def _decoder(context: DecodeContext) -> object:
@@ -77,9 +81,15 @@ def rows_of_pull(decoded: DataFrame, known: PullRows, clock: PullClock) -> PullR
     usable = F.col("text").isNotNull() | F.col("deleted")
     unusable = [
         _unusable(rows.where(F.col("available_at").isNull()), identity, "no time of availability")
-        for rows, identity in ((notes, "note_id"), (events, "event_id"), (patients.withColumn("resource_type", F.lit("Patient")), "source_id"))
+        for rows, identity in (
+            (notes, "note_id"),
+            (events, "event_id"),
+            (patients.withColumn("resource_type", F.lit("Patient")), "source_id"),
+        )
     ]
-    unusable.append(_unusable(notes.where(~usable & F.col("available_at").isNotNull()), "note_id", "attachment missing"))
+    unusable.append(
+        _unusable(notes.where(~usable & F.col("available_at").isNotNull()), "note_id", "attachment missing")
+    )
     return PullRows(
         _new(_known(patients, clock), known.patients, PATIENTS, ("subject_id", "version")),
         _new(_known(notes.where(usable), clock), known.notes, NOTES, ("note_id", "version")),
@@ -95,7 +105,9 @@ def quarantined(decoded: DataFrame) -> DataFrame:
 
 def whole_lines(spark: SparkSession, splits: Sequence[Split], unusable: DataFrame, pull: str) -> DataFrame:
     """Rows of QUARANTINE for resources found unusable after decoding: their lines, looked up by the hash of their bytes."""
-    wanted = {row["version"]: (row["resource_type"], row["reason"], row["detail"]) for row in unusable.distinct().collect()}
+    wanted = {
+        row["version"]: (row["resource_type"], row["reason"], row["detail"]) for row in unusable.distinct().collect()
+    }
     schema = pa.schema([field.remove_metadata() for field in QUARANTINE.schema])
     if not wanted:
         return spark.createDataFrame([], from_arrow_schema(schema))
@@ -110,7 +122,9 @@ def whole_lines(spark: SparkSession, splits: Sequence[Split], unusable: DataFram
                     if facts is not None:
                         rows.append((split.name, number, line, *facts, pull))
                 columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in schema]
-                yield pa.RecordBatch.from_arrays([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+                yield pa.RecordBatch.from_arrays(
+                    [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
+                )
 
     return _split_frame(spark, splits).mapInArrow(find, from_arrow_schema(schema))
 
@@ -127,7 +141,9 @@ def _encounter_ends(decoded: DataFrame) -> DataFrame:
 def _with_binaries(notes: DataFrame, binaries: DataFrame) -> DataFrame:
     """Notes whose text lies in a Binary get it from there."""
     texts = binaries.groupBy("binary_id").agg(
-        F.first("text").alias("binary_text"), F.first("text_sha256").alias("binary_sha"), F.first("content_type").alias("binary_type")
+        F.first("text").alias("binary_text"),
+        F.first("text_sha256").alias("binary_sha"),
+        F.first("content_type").alias("binary_type"),
     )
     joined = notes.join(texts, "binary_id", "left")
     return (
@@ -141,7 +157,9 @@ def _with_binaries(notes: DataFrame, binaries: DataFrame) -> DataFrame:
 def _with_medications(events: DataFrame, medications: DataFrame) -> DataFrame:
     """Orders whose code lies in a Medication get it from there."""
     codes = medications.groupBy("medication_id").agg(
-        F.first("code").alias("medication_code"), F.first("code_system").alias("medication_system"), F.first("display").alias("medication_display")
+        F.first("code").alias("medication_code"),
+        F.first("code_system").alias("medication_system"),
+        F.first("display").alias("medication_display"),
     )
     return (
         events.join(F.broadcast(codes), "medication_id", "left")
@@ -154,8 +172,16 @@ def _with_medications(events: DataFrame, medications: DataFrame) -> DataFrame:
 
 def _with_payer(patients: DataFrame, coverages: DataFrame) -> DataFrame:
     """The payer of a patient: that of the coverage which began last."""
-    payers = coverages.where("not deleted").groupBy("subject_id").agg(F.max_by("payer", F.coalesce("start", F.lit(EARLIEST))).alias("coverage_payer"))
-    return patients.join(payers, "subject_id", "left").withColumn("payer", F.coalesce("payer", "coverage_payer")).drop("coverage_payer")
+    payers = (
+        coverages.where("not deleted")
+        .groupBy("subject_id")
+        .agg(F.max_by("payer", F.coalesce("start", F.lit(EARLIEST))).alias("coverage_payer"))
+    )
+    return (
+        patients.join(payers, "subject_id", "left")
+        .withColumn("payer", F.coalesce("payer", "coverage_payer"))
+        .drop("coverage_payer")
+    )
 
 
 def _dated(rows: DataFrame, ends: DataFrame) -> DataFrame:
@@ -183,7 +209,9 @@ def _dated_patients(patients: DataFrame, first_rows: DataFrame) -> DataFrame:
     missing = F.col("available_at").isNull() & F.col("first_row").isNotNull()
     return (
         patients.join(first_rows, "subject_id", "left")
-        .withColumn("available_rule", F.when(missing, F.lit("first row of the patient")).otherwise(F.col("available_rule")))
+        .withColumn(
+            "available_rule", F.when(missing, F.lit("first row of the patient")).otherwise(F.col("available_rule"))
+        )
         .withColumn("available_grade", F.when(missing, F.lit("date")).otherwise(F.col("available_grade")))
         .withColumn("available_at", F.coalesce("available_at", "first_row"))
         .drop("first_row")
@@ -204,7 +232,9 @@ def _new(rows: DataFrame, known: DataFrame, table: Table, key: Sequence[str]) ->
     """Rows in the table's columns, one a key, without those the lake has already."""
     window = Window.partitionBy(*key).orderBy("available_at")  # the same version sent twice counts once
     single = rows.withColumn("_nth", F.row_number().over(window)).where("_nth = 1").drop("_nth")
-    return single.select(*table.schema.names).join(known.select(*key), list(key), "left_anti").select(*table.schema.names)
+    return (
+        single.select(*table.schema.names).join(known.select(*key), list(key), "left_anti").select(*table.schema.names)
+    )
 
 
 def _unusable(rows: DataFrame, identity: str, reason: str) -> DataFrame:

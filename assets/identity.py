@@ -1,0 +1,43 @@
+"""Run identity: everything a figure or a flag rests on, so that it can be traced and made again."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from typing import Any
+
+from assets.night_run import NightRun
+from zebrawatch.evidence.ranking import RankingParameters
+from zebrawatch.outcome.protocol import Protocol
+from zebrawatch.schemas import LAKE_SCHEMA_VERSION
+
+
+def identity_of(run: NightRun) -> dict[str, Any]:
+    """The identity of a run, nested: data, knowledge, readers, parameters, policy, configuration, protocol, code."""
+    pulls = run.pulls()
+    return {
+        "nights": str(run.nights),
+        "site": {"timezone": run.configuration.site.timezone},
+        "data": {
+            "kind": run.lake.about().get("data_kind", "real"),
+            "snapshot": hashlib.sha256("".join(pull.manifest.fingerprint for pull in pulls).encode()).hexdigest()[:16],
+            "pulls": len(pulls),
+        },
+        "knowledge": {"version": run.knowledge.version, **dict(run.knowledge.releases)},
+        "readers": {
+            "lexicon": run.lexicon.version,
+            "naming_set": run.naming_set.version,
+            "codes": run.code_map.version,
+        },
+        "evidence": {"parameters": hashlib.sha256(repr(RankingParameters()).encode()).hexdigest()[:16]},
+        "policy": {
+            "threshold": run.policy.threshold,
+            "k": run.policy.k,
+            "persistence_nights": run.policy.persistence_nights,
+        },
+        "reasoning": {"arm": "not run: the evidence arm screened alone"},
+        "configuration": run.configuration.digest(),
+        "protocol": Protocol.read().digest,
+        "code": version("zebrawatch"),
+        "schema": LAKE_SCHEMA_VERSION,
+    }
