@@ -83,6 +83,26 @@ class Recogniser:
             )
         ]  # fmt: skip
 
+    def spans(self, text: str) -> list[tuple[int, int, str]]:
+        """(start, end, HPO id) of mentions without judging them; abbreviations stay out."""
+        if not text:
+            return []
+        lexicon = self.lexicon
+        tokens = tokenise(text, lexicon.word_keys, lexicon.word_values, lexicon.first_compound)
+        sentence = sentences(tokens)
+        _mark_capital_a(tokens, sentence, lexicon)
+        first, last, entry = self._spans(tokens, sentence)
+        ids = lexicon.hpo_ids
+        return [
+            (start, end, ids[term])
+            for start, end, term in zip(
+                tokens.start[first].tolist(),
+                tokens.end[last].tolist(),
+                lexicon.entry_term[entry].tolist(),
+                strict=True,
+            )
+        ]
+
     def _spans(self, tokens: Tokens, sentence: Ints) -> tuple[Ints, Ints, Ints]:
         """First word, last word and entry of each mention, in order."""
         hits = match(tokens, sentence, self.lexicon)

@@ -1,0 +1,93 @@
+"""What the recogniser finds in notes about common diseases: findings a note, by stratum.
+
+No note of the set is about a rare disease, so whatever is present and of the patient feeds false alarms only. Strata are the source and the
+section of the note. Intervals resample notes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zebrawatch.benchmarks.bootstrap import Floats, interval
+from zebrawatch.benchmarks.corpora import packaged_ontology, read_notes, stem_of
+from zebrawatch.benchmarks.results import Results
+from zebrawatch.evidence.lexicon import Lexicon
+from zebrawatch.evidence.recogniser import Recogniser
+from zebrawatch.knowledge.ontology import Ontology
+
+_MOST_SHOWN = 15
+_SMALLEST_STRATUM = 20
+
+
+def run(
+    *, data: Path, files: Sequence[Path] = (), seed: int = 7, progress: Callable[[str], None] = lambda _: None
+) -> Results:
+    """Findings a note by file of notes (JSON lines with `text`, and `source` and `section` where given)."""
+    ontology = packaged_ontology()
+    recogniser = Recogniser(Lexicon.build(ontology))
+    results: Results = {}
+    for path in list(files) or [data / "notes" / "common_disease_notes.jsonl.gz"]:
+        progress(f"{stem_of(path)}: findings by stratum")
+        results[stem_of(path)] = _findings(list(read_notes(path)), recogniser, ontology, seed)
+    return results
+
+
+def _findings(
+    notes: Sequence[dict[str, str]], recogniser: Recogniser, ontology: Ontology, seed: int
+) -> dict[str, Any]:
+    began = time.perf_counter()
+    by_stratum: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    common: Counter[str] = Counter()
+    for note in notes:
+        found = recogniser.find(note["text"])
+        standing = {one.hpo_id for one in found if one.assertion == "present" and one.experiencer == "patient"}
+        common.update(standing)
+        row = (len(standing), len(found), len(note["text"]))
+        stratum = f"{note.get('source', 'notes')} {note.get('section', '')}".strip()
+        by_stratum["all"].append(row)
+        by_stratum[stratum].append(row)
+    strata: dict[str, Any] = {}
+    for name, listed in sorted(by_stratum.items()):
+        if name != "all" and len(listed) < _SMALLEST_STRATUM:
+            continue
+        counts = np.array(listed, float)
+        strata[name] = {
+            "n": len(listed),
+            "present_findings_per_note": float(counts[:, 0].mean()),
+            "mentions_per_note": float(counts[:, 1].mean()),
+            "present_findings_per_1000_characters": float(counts[:, 0].sum() / max(counts[:, 2].sum(), 1) * 1000),
+            "ci95": {"present_findings_per_note": list(interval(_with_ones(counts), _mean, seed=seed))},
+        }
+    return strata["all"] | {
+        "strata": strata,
+        "most_common": [[term, ontology.label(term), n] for term, n in common.most_common(_MOST_SHOWN)],
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def _with_ones(counts: Floats) -> Floats:
+    return np.stack([counts[:, 0], np.ones(len(counts))], axis=1)
+
+
+def _mean(sums: Floats) -> Floats:
+    return np.asarray(sums[..., 0] / sums[..., 1], float)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    given = parser.parse_args()
+    print(json.dumps(run(data=given.data, files=given.files, progress=print)))
+
+
+if __name__ == "__main__":
+    _main()
