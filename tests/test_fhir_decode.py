@@ -616,3 +616,17 @@ def test_synthea_export_decodes_with_nothing_in_quarantine() -> None:
         assert seen == len(lines), path.name
     assert counts["note"] == 1215 and counts["patient"] == 13 and counts["encounter"] == 1215
     assert "quarantine" not in counts
+
+
+def test_an_emptied_resource_entered_in_error_still_withdraws_its_earlier_version() -> None:
+    row = one("event", lab(status="entered-in-error", code=None, valueQuantity=None, interpretation=None))
+    assert (row["event_id"], row["code"], row["deleted"]) == ("Observation/o1", "DELETED", True)
+
+
+def test_a_bundle_is_taken_whole_or_not_at_all() -> None:
+    assert (
+        reason({"resourceType": "Bundle", "entry": [{"resource": lab()}, {"resource": lab(subject=None)}]})
+        == "no subject"
+    )
+    rows = decoded([{"resourceType": "Bundle", "entry": [{"resource": lab()}, {"resource": note()}]}])
+    assert len(rows["event"]) == len(rows["note"]) == 1

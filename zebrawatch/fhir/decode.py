@@ -160,19 +160,18 @@ class _Decoder:
 
     def take(self, number: int, line: bytes) -> None:
         """Decode one line into the pending rows."""
-        marks = {kind: len(found) for kind, found in self._rows.by_kind.items()}
         try:
             self._line(line)
         except UnusableError as error:
-            self._refuse(marks, number, line, error.reason, error.detail)
+            self._refuse(number, line, error.reason, error.detail)
         except msgspec.MsgspecError as error:
-            self._refuse(marks, number, line, *self._worded(line, error))
+            self._refuse(number, line, *self._worded(line, error))
         except UnicodeDecodeError:
-            self._refuse(marks, number, line, "not JSON", "not UTF-8")
+            self._refuse(number, line, "not JSON", "not UTF-8")
         except RecursionError:
-            self._refuse(marks, number, line, "not JSON", "nested too deeply")
+            self._refuse(number, line, "not JSON", "nested too deeply")
         except Exception as error:  # the last resort: a fault of ours must cost one line, not the night
-            self._refuse(marks, number, line, "decoder failed", type(error).__name__)
+            self._refuse(number, line, "decoder failed", type(error).__name__)
 
     def _line(self, line: bytes) -> None:
         if len(line) > self._context.line_bytes:
@@ -206,8 +205,17 @@ class _Decoder:
         version = Version(hashlib.sha256(line).hexdigest()[:16], None)
         deleted_at = bundle.timestamp or (bundle.meta.lastUpdated if bundle.meta else None)
         before = {kind: len(found) for kind, found in self._rows.by_kind.items()}
+        try:
+            passed = self._entries(bundle, deleted_at, version)
+        except Exception:
+            for kind, found in self._rows.by_kind.items():
+                del found[before[kind] :]
+            raise
+        self._count_once(before, passed)
+
+    def _entries(self, bundle: fhir.Bundle, deleted_at: str | None, version: Version) -> list[tuple[str | None, str]]:
         passed: list[tuple[str | None, str]] = []
-        for entry in bundle.entry:
+        for entry in bundle.entry or ():
             request = entry.request
             if request is not None and (request.method or "").upper() == "DELETE":
                 kind = self._maker.tombstone(request.url or "", deleted_at, version, self._rows)
@@ -215,7 +223,7 @@ class _Decoder:
                     passed.append((kind, "not read"))
             elif entry.resource != fhir.NO_DATA:
                 self._entry(bytes(entry.resource), passed)
-        self._count_once(before, passed)
+        return passed
 
     def _entry(self, raw: bytes, passed: list[tuple[str | None, str]]) -> None:
         resource = self._decode(raw)
@@ -244,9 +252,7 @@ class _Decoder:
         key = (resource_type, reason)
         self._skipped[key] = self._skipped.get(key, 0) + 1
 
-    def _refuse(self, marks: dict[str, int], number: int, line: bytes, reason: str, detail: str) -> None:
-        for kind, found in self._rows.by_kind.items():
-            del found[marks[kind] :]
+    def _refuse(self, number: int, line: bytes, reason: str, detail: str) -> None:
         self._quarantine.append((1, self._file, number, line, self._type_in(line), reason, detail))
 
     def _type_in(self, line: bytes) -> str | None:

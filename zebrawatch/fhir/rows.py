@@ -301,6 +301,8 @@ class RowMaker:
         restricted = _restricted(resource.meta)
         event_time = self._first(resource.effectiveDateTime, effective.start, resource.issued)
         text = self._report_text(resource, deleted)
+        if text is None and not deleted and not _has_code(resource):
+            raise UnusableError("no content")
         if text is not None:
             rows.notes.append(
                 (
@@ -321,9 +323,8 @@ class RowMaker:
             _coded(made, f"{base}#conclusion{n}", concept, "conclusion", about)
         if text is not None and text.binary_id and resource.conclusion:
             made.append(_words_row(f"{base}#conclusion", resource.conclusion, "conclusion", about))
-        if text is None and not made:
-            raise UnusableError("no content")
-        _add(rows.events, made, first=text is None)
+        gone = _withdrawn(base, about) if deleted else None
+        _add(rows.events, made, gone, first=text is None, may_be_empty=text is not None)
 
     def _report_text(self, resource: fhir.DiagnosticReport, deleted: bool) -> NoteText | None:
         conclusion = (resource.conclusion or "").strip()
@@ -455,7 +456,7 @@ class RowMaker:
         for n, component in enumerate(resource.component or ()):
             _measured(made, f"{base}#{n + 1}", component, category, relationship or _family(component.code), about)
         _annotated(made, base, resource.note, about)
-        _add(rows.events, made)
+        _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def condition(self, resource: fhir.Condition, version: Version, rows: Rows) -> None:
         """`event` rows of a diagnosis, whatever its verification status."""
@@ -473,7 +474,7 @@ class RowMaker:
         made: list[Row] = []
         _coded(made, base, resource.code, _category(resource.category), about)
         _annotated(made, base, resource.note, about)
-        _add(rows.events, made)
+        _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def procedure(self, resource: fhir.Procedure, version: Version, rows: Rows) -> None:
         """`event` rows of a procedure and its reasons."""
@@ -494,7 +495,7 @@ class RowMaker:
         _coded(made, base, resource.code, category, about)
         _reasons(made, base, resource.reasonCode, about)
         _annotated(made, base, resource.note, about)
-        _add(rows.events, made)
+        _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def medication_request(self, resource: fhir.MedicationRequest, version: Version, rows: Rows) -> None:
         """`event` rows of an ordered drug and its reasons."""
@@ -515,7 +516,7 @@ class RowMaker:
             made.append(_event(base, NO_CODE, None, None, category=category, medication_id=medication_id, about=about))
         _reasons(made, base, resource.reasonCode, about)
         _annotated(made, base, resource.note, about)
-        _add(rows.events, made)
+        _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def service_request(self, resource: fhir.ServiceRequest, version: Version, rows: Rows) -> None:
         """`event` rows of an order or referral, its details and its reasons."""
@@ -535,7 +536,7 @@ class RowMaker:
             _coded(made, f"{base}#detail{n}", detail, category, about)
         _reasons(made, base, resource.reasonCode, about)
         _annotated(made, base, resource.note, about)
-        _add(rows.events, made)
+        _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def family_member_history(self, resource: fhir.FamilyMemberHistory, version: Version, rows: Rows) -> None:
         """`event` rows of a relative's conditions; the relationship alone where none is given."""
@@ -556,7 +557,7 @@ class RowMaker:
             made.append(
                 _event(base, NO_CODE, None, None, category="family history", relationship=relative, about=about)
             )
-        _add(rows.events, made)
+        _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def allergy_intolerance(self, resource: fhir.AllergyIntolerance, version: Version, rows: Rows) -> None:
         """`event` rows of an allergy and its manifestations."""
@@ -576,7 +577,7 @@ class RowMaker:
         for n, concept in enumerate(manifestations):
             _coded(made, f"{base}#reaction{n}", concept, "reaction", about)
         _annotated(made, base, resource.note, about)
-        _add(rows.events, made)
+        _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def encounter(self, resource: fhir.Encounter, version: Version, rows: Rows) -> None:
         """An `encounter` row, and `event` rows of its types, service and reasons."""
@@ -589,12 +590,6 @@ class RowMaker:
         times = self._encounter_times(resource, deleted, encounter_id)
         restricted = _restricted(resource.meta)
         start = self._first(period.start)
-        rows.encounters.append(
-            (
-                1, subject, encounter_id, version.digest, start, None if end is None else end.last, resource.status,
-                restricted, deleted, *times,
-            )
-        )  # fmt: skip
         about = (
             subject, version.digest, "Encounter", resource.status, encounter_id, version.conformant, restricted,
             deleted, start, *times,
@@ -605,6 +600,12 @@ class RowMaker:
             _coded(made, base if n == 0 else f"{base}#type{n}", concept, category, about)
         _coded(made, f"{base}#service", resource.serviceType, category, about)
         _reasons(made, base, resource.reasonCode, about)
+        rows.encounters.append(
+            (
+                1, subject, encounter_id, version.digest, start, None if end is None else end.last, resource.status,
+                restricted, deleted, *times,
+            )
+        )  # fmt: skip
         _add(rows.events, made, first=False, may_be_empty=True)
 
     def _encounter_times(
@@ -631,7 +632,7 @@ class RowMaker:
         made: list[Row] = []
         _coded(made, base, resource.vaccineCode, None, about)
         _annotated(made, base, resource.note, about)
-        _add(rows.events, made)
+        _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def medication(self, resource: fhir.Medication, version: Version, rows: Rows) -> None:
         """`medication` rows: the codes that MedicationRequests refer to."""
@@ -827,7 +828,10 @@ def _words(concept: fhir.CodeableConcept | None) -> str | None:
 def _first_code(concept: fhir.CodeableConcept | None) -> str | None:
     if concept is None:
         return None
-    return next((coding.code for coding in concept.coding or () if coding.code), concept.text)
+    for coding in concept.coding or ():
+        if coding.code:
+            return coding.code
+    return concept.text
 
 
 def _category(concepts: list[fhir.CodeableConcept] | None) -> str | None:
@@ -901,10 +905,16 @@ def _medication_of(resource: fhir.MedicationRequest) -> tuple[fhir.CodeableConce
     return fhir.CodeableConcept(text=reference.display), local_id(text, "Medication")
 
 
+def _has_code(resource: fhir.DiagnosticReport) -> bool:
+    return any(True for concept in (resource.code, *(resource.conclusionCode or ())) for _ in _codes(concept))
+
+
 def _family(concept: fhir.CodeableConcept | None) -> str | None:
-    if concept is None or not concept.coding:
-        return None
-    return "relative" if any(coding.code in FAMILY_OBSERVATIONS for coding in concept.coding) else None
+    if concept is not None and concept.coding:
+        for coding in concept.coding:
+            if coding.code in FAMILY_OBSERVATIONS:
+                return "relative"
+    return None
 
 
 # ---- event rows ----------------------------------------------------------------------------------------------------
@@ -1129,14 +1139,25 @@ def _told_range(text: str) -> tuple[float | None, float | None]:
     return (None, float(beyond[2])) if beyond[1] in "<≤" else (float(beyond[2]), None)
 
 
-def _add(events: list[Row], made: list[Row], *, first: bool = True, may_be_empty: bool = False) -> None:
-    """Add a resource's rows; the first stands for its line unless another row does. UnusableError where there are
-    none.
+def _withdrawn(event_id: str, about: Row) -> Row:
+    """The row of a resource that was entered in error and emptied: it must still take its earlier version away."""
+    return _event(event_id, TOMBSTONE, None, None, about=about)
+
+
+def _add(
+    events: list[Row], made: list[Row], gone: Row | None = None, *, first: bool = True, may_be_empty: bool = False
+) -> None:
+    """Add a resource's rows; the first stands for its line unless another row does.
+
+    Where there are none: `gone` for a withdrawn resource, nothing where another row stands for the line, else
+    UnusableError.
     """
     if not made:
         if may_be_empty:
             return
-        raise UnusableError("no content")
+        if gone is None:
+            raise UnusableError("no content")
+        made = [gone]
     if first:
         made[0] = (1, *made[0][1:])
     events.extend(made)
