@@ -59,6 +59,18 @@ def test_each_episode_has_one_class(subject: int, day: int, shown: list[str], ex
     assert (found.episode_class, found.day) == (expected, day)
 
 
+def test_an_alerted_patient_whose_record_was_restricted_since_is_counted_apart() -> None:
+    alerts = episodes_of(flags(flags_of(99, [(100, 0.9, [POMPE])])))
+    (found,) = classified = b.classify(alerts, EVERYONE, rows(), matcher(), DAY0)
+    assert found.episode_class == b.LEFT
+    exposed = b.exposure(EVERYONE, rows(), {}, DAY0)
+    resample = Resample(list(exposed.subjects), draws=200, seed=1)
+    cost = b.burden(
+        classified, exposed, resample, horizon_days=365, last_night=NIGHTS.last, first_screened_night=DAY0, reviewers=1
+    )
+    assert (cost["episodes"], cost["left_the_screen"]) == (0, 1)
+
+
 def test_burden_by_hand() -> None:
     """Eight patients. 1: early hit on day 100. 4: false on day 50 and, another episode, on day 400. 5: backlog."""
     alerts = episodes_of(

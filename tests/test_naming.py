@@ -151,6 +151,12 @@ def test_a_referral_order_is_a_general_suspicion() -> None:
     assert {(n.disease_id, n.evidence_class, n.kind, n.start) for n in hits} >= {(None, "referral", "general", None)}
 
 
+def test_what_is_kept_out_is_known_in_any_spelling() -> None:
+    naming_set = made().naming_set
+    assert naming_set.keeps_out("Hypertension, essential") and naming_set.keeps_out("ESSENTIAL HYPERTENSION")
+    assert not naming_set.keeps_out("Fabry disease")
+
+
 def test_coverage_names_what_no_source_reaches() -> None:
     coverage = made().naming_set.coverage()
     assert coverage["SNOMED codes"] == "not assessed"

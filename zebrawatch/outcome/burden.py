@@ -28,7 +28,9 @@ NEAR = "family or gene hit"
 WRONG = "wrong list in a patient with a rare disease"
 NONE = "no rare disease"
 UNDETERMINED = "undetermined"
-CLASSES = (EARLY, AFTER, KNOWN, NEAR, WRONG, NONE, UNDETERMINED)
+LEFT = "left the screen"
+"""The record was restricted, merged or deleted since: in no rate, but counted."""
+CLASSES = (EARLY, AFTER, KNOWN, NEAR, WRONG, NONE, UNDETERMINED, LEFT)
 FALSE = (WRONG, NONE)
 YEAR_DAYS = 365.25
 
@@ -70,14 +72,15 @@ def classify(
     first_screened_night: date,
     follow_up_days: int = 730,
 ) -> list[Classified]:
-    """One class per episode; episodes of patients who were never observed raise ValueError."""
+    """One class per episode. Somebody who is no longer among `people` has left the screen."""
     spans = {person.subject_id: person for person in observed(people)}
     sick = diagnosed(pairs)
     found = []
     for episode in episodes:
         person = spans.get(episode.subject_id)
         if person is None:
-            raise ValueError("an episode belongs to a patient whose observation is not known")
+            found.append(Classified(episode, LEFT, 0))
+            continue
         name = _class(episode, person, sick.get(episode.subject_id, []), matcher, follow_up_days)
         found.append(Classified(episode, name, (episode.first - max(person.entry, first_screened_night)).days))
     return found
@@ -151,7 +154,8 @@ def burden(
     reviewers: int,
 ) -> dict[str, Any]:
     """Rates by class, cumulative false alerts, workload; the first night's backlog apart, in none of the rates."""
-    new = [one for one in classified if not one.episode.backlog]
+    left = sum(one.episode_class == LEFT for one in classified)
+    new = [one for one in classified if not one.episode.backlog and one.episode_class != LEFT]
     nights = (last_night - first_screened_night).days + 1
     rates = {name: _rate([one for one in new if one.episode_class == name], exposed, resample) for name in CLASSES}
     return {
@@ -162,7 +166,9 @@ def burden(
         "by_class": {
             name: {"episodes": sum(one.episode_class == name for one in new), "per_1000_py": rates[name]}
             for name in CLASSES
+            if name != LEFT
         },
+        "left_the_screen": left,
         "false_per_1000_py": _rate([one for one in new if one.episode_class in FALSE], exposed, resample),
         "false_alerts_per_1000_12m": cumulative(new, (*FALSE, UNDETERMINED), exposed, resample, horizon_days),
         "false_alerts_determined_per_1000_12m": cumulative(new, FALSE, exposed, resample, horizon_days),

@@ -87,7 +87,7 @@ def lead_time(
     used keep their row, with null dates and leads.
     """
     grouped = by_subject(episodes)
-    ranks = _Ranks(candidates)
+    ranks = _Ranks(candidates, pairs)
     rows = [_row(pair, grouped, ranks, matcher, k) for pair in records(pairs, PAIR_COLUMNS)]
     return pd.DataFrame(rows, columns=LEAD_TIME.schema.names)
 
@@ -115,16 +115,17 @@ def _row(
 class _Ranks:
     """Ranks of candidates by patient."""
 
-    def __init__(self, candidates: pd.DataFrame | None) -> None:
+    def __init__(self, candidates: pd.DataFrame | None, pairs: pd.DataFrame) -> None:
         self._rows: dict[int, list[tuple[date, int, str]]] = {}
         if candidates is None or candidates.empty:
             return
-        for subject, night, rank, disease in candidates[["subject_id", "night", "rank", "disease_id"]].itertuples(
-            index=False
-        ):
-            known = night_value(night)
+        wanted = candidates[candidates["subject_id"].isin(pairs["subject_id"].dropna().astype("int64"))]
+        for row in records(wanted, ("subject_id", "night", "rank", "disease_id")):
+            known = night_value(row["night"])
             if known is not None:
-                self._rows.setdefault(int(subject), []).append((known, int(rank), str(disease)))
+                self._rows.setdefault(int(row["subject_id"]), []).append(
+                    (known, int(row["rank"]), str(row["disease_id"]))
+                )
 
     def best(self, subject: int, disease: str, suspicion: date, matcher: Matcher) -> int | None:
         rows = self._rows.get(subject, ())

@@ -370,6 +370,8 @@ def evidence_of(
     `wanted` keeps only these (subject, disease): those shown by an alert, and those labelled.
     """
     found: set[tuple[int, str, str]] = set()
+    if wanted is not None:
+        candidates = candidates[candidates["subject_id"].isin({subject for subject, _ in wanted})]
     for row in records(candidates, ("subject_id", "disease_id", "contributions")):
         place = (int(row["subject_id"]), str(row["disease_id"]))
         if row["contributions"] is None or (wanted is not None and place not in wanted):

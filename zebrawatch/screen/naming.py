@@ -138,6 +138,10 @@ class NamingSet:
         """
         return _Builder(knowledge, ontology, groups or {}).build()
 
+    def keeps_out(self, name: str) -> bool:
+        """Whether a name, however spelt, is kept out for a written reason (naming_data/kept_out.tsv)."""
+        return key(name) in self.kept_out or american(key(name)) in self.kept_out
+
     def coverage(self) -> dict[str, int | str]:
         """Per evidence class the number of diseases (for general classes: of wordings) that have an entry.
 
