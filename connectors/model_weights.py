@@ -1,7 +1,7 @@
 """A model's weights on this machine: where they lie, and their hash, which is part of the run identity.
 
-The hash covers weights, configuration and tokenizer. It takes minutes for 65 GB, so it is kept beside sizes and times of
-the files and made again only where one of them changed.
+The hash covers weights, configuration and tokenizer. It takes minutes for 65 GB, so it is kept beside sizes and times
+of the files, and made again only where one of them changed.
 """
 
 from __future__ import annotations

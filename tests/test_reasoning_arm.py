@@ -67,6 +67,13 @@ def test_an_unchanged_chart_costs_nothing_on_the_next_night() -> None:
     assert len(silent.asked) >= 1
 
 
+def test_two_patients_with_the_same_words_are_two_questions() -> None:
+    """An answer's quotes point into one patient's notes."""
+    model = MadeModel(lambda _: GOOD)
+    run([scored(chart(1)), scored(chart(2))], model)
+    assert len({request.key for request in model.asked}) == 2
+
+
 def test_one_retry_shows_the_error_then_a_dead_letter() -> None:
     model = MadeModel(lambda request: GOOD if request.key.endswith("-again") else '{"differential": 3}')
     mended = run([scored(chart())], model)

@@ -99,7 +99,7 @@ class LeftOut(NamedTuple):
 class Prompt:
     """A chart as messages. `shown` maps a note's label to (note_id, the text as shown to the model's eyes, unbroken).
 
-    `tokens`: estimate of the prompt's length. `evidence`: SHA-256 of what was told about the patient. `dropped`:
+    `tokens`: estimate of the prompt's length. `evidence`: SHA-256 of patient and text. `dropped`:
     sentences that did not fit.
     """
 
@@ -359,7 +359,7 @@ def _prompt(draft: _Draft, task: Task, room: int, size: dict[str, int]) -> Promp
         chart,
         {e.label: (e.source_id, _as_shown(draft, n)) for n, e in enumerate(draft.entries) if e.label},
         int((fixed + used) * SLACK),
-        hashlib.sha256(chart.encode()).hexdigest(),
+        hashlib.sha256(f"{draft.chart.subject_id}\n{chart}".encode()).hexdigest(),
         len(draft.pieces) - len(kept),
         draft.copied,
         tuple(draft.left_out),
