@@ -328,14 +328,17 @@ class _Charting:
     def _vitals(self, new: Sequence[PlannedFinding]) -> Sentence:
         """Pulse and pressure; a measurement instead of them where a finding is one."""
         random, age = self.random, self.course.sitter.age(self.today)
-        pulse, low, high = (random.randint(60, 92), 104, 136) if age >= 14 else (random.randint(84, 118), 88, 108)
+        pulse, low, high = (random.randint(60, 92), 104, 136) if age >= 14 else (random.randint(84, 118), 92, 108)
         told = [f.hpo_id for f in self.told if f.hpo_id in self.book.measured]
         fresh = {f.hpo_id for f in new}
         shown = [t for t in told if t in fresh or random.random() < 0.5]
         values = [Mark(measurement(self.book.measured[t], age, random), t) for t in shown]
         taken = {mark.text.split()[0] for mark in values}
         pieces: list[str | Mark] = []
-        plain = {"BP": f"BP {random.randint(low, high)}/{random.randint(60, 84)}", "HR": f"HR {pulse}"}
+        plain = {
+            "BP": f"BP {random.randint(low, high)}/{random.randint(*((60, 84) if age >= 14 else (50, 66)))}",
+            "HR": f"HR {pulse}",
+        }
         plain["T"] = f"T {random.uniform(36.1, 37.2):.1f}"
         shown_values: list[str | Mark] = [text for key, text in plain.items() if key not in taken]
         for value in [*shown_values, *values]:
