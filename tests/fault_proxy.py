@@ -54,6 +54,8 @@ class FaultProxy:
     seen: list[Seen] = field(default_factory=list)
     stalled: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
+    # One for all requests; loopback needs no certificates, whose loading costs more than a request.
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, verify=False))
 
     @property
     def url(self) -> str:
@@ -108,8 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         drop = ("host", "content-length", "connection", "accept-encoding")
         headers = {k: v for k, v in self.headers.items() if k.lower() not in drop}
         try:
-            answer = httpx.request(
-                self.command, self.proxy.upstream + self.path, headers=headers, content=body, timeout=30
+            answer = self.proxy.client.request(
+                self.command, self.proxy.upstream + self.path, headers=headers, content=body
             )
         except httpx.HTTPError:
             return 502, {}, b""
@@ -164,3 +166,4 @@ def fault_proxy(upstream: str = "") -> Iterator[FaultProxy]:
         server.shutdown()
         server.server_close()
         thread.join(timeout=5)
+        proxy.client.close()
