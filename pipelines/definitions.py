@@ -6,23 +6,27 @@ import os
 
 os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
 
-import dagster as dg
+import dagster as dg  # noqa: E402  (telemetry is decided at import)
 
-from assets.graph import ScreenRun, assets_of, night_partitions
-from connectors import configuration
-from pipelines.jobs import jobs_of
-from pipelines.schedules import nightly_schedule
+from assets.graph import ScreenRun, assets_of, night_partitions  # noqa: E402
+from connectors import configuration  # noqa: E402
+from connectors.configuration import Configuration  # noqa: E402
+from pipelines.jobs import jobs_of  # noqa: E402
+from pipelines.schedules import nightly_schedule  # noqa: E402
 
-SETTINGS = configuration.load()
-PARTITIONS = night_partitions(SETTINGS.site.first_live_night.isoformat(), SETTINGS.site.timezone)
-LIVE = assets_of(PARTITIONS)
-PAST_ASSETS = assets_of(None)
-JOBS = jobs_of(LIVE, PAST_ASSETS, PARTITIONS)
 
-defs = dg.Definitions(
-    assets=[*LIVE, *PAST_ASSETS],
-    jobs=list(JOBS),
-    schedules=[nightly_schedule(JOBS[0], SETTINGS.site.timezone)],
-    resources={"screen_run": ScreenRun()},
-    executor=dg.in_process_executor,
-)
+def definitions_of(settings: Configuration) -> dg.Definitions:
+    """Everything Dagster needs to know for one configuration."""
+    partitions = night_partitions(settings.site.first_live_night.isoformat(), settings.site.timezone)
+    live, past = assets_of(partitions), assets_of(None)
+    screen, screen_past = jobs_of(live, past, partitions)
+    return dg.Definitions(
+        assets=[*live, *past],
+        jobs=[screen, screen_past],
+        schedules=[nightly_schedule(screen)],
+        resources={"screen_run": ScreenRun()},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = definitions_of(configuration.load())

@@ -64,17 +64,17 @@ def run_nights(configuration: Configuration, nights: NightRange | None, say: Cal
     graph.PROGRESS = say
     try:
         with instance_of(configuration) as instance:
-            return [_execute(kind, tags, instance) for kind, tags in runs]
+            return [_execute(kind, tags, instance, configuration) for kind, tags in runs]
     finally:
         graph.PROGRESS = None
 
 
-def _execute(kind: str, tags: Mapping[str, str], instance: DagsterInstance) -> str:
-    from pipelines.definitions import defs
+def _execute(kind: str, tags: Mapping[str, str], instance: DagsterInstance, configuration: Configuration) -> str:
+    from pipelines.definitions import definitions_of
     from pipelines.jobs import SCREEN, SCREEN_PAST
 
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
-    job = defs.resolve_job_def(SCREEN_PAST if kind == graph.PAST else SCREEN)
+    job = definitions_of(configuration).resolve_job_def(SCREEN_PAST if kind == graph.PAST else SCREEN)
     result = job.execute_in_process(instance=instance, tags=dict(tags), run_config=QUIET, raise_on_error=False)
     if not result.success:
         raise RunFailed(_what_failed(result))

@@ -7,7 +7,6 @@ from typing import Any
 import dagster as dg
 
 
-def nightly_schedule(job: Any, zone: str) -> dg.ScheduleDefinition:
-    """The nightly run, for the last partition that has ended."""
-    del zone  # the partitions carry the site's time zone
+def nightly_schedule(job: Any) -> Any:
+    """The nightly run, for the last partition that has ended, in the time zone of the partitions (the site's)."""
     return dg.build_schedule_from_partitioned_job(job, name="nightly", hour_of_day=2, minute_of_hour=0)

@@ -35,7 +35,7 @@ class PullClock:
 
 @dataclass(frozen=True)
 class PullRows:
-    """What one pull adds to the timeline tables; `unusable` are resources that the rest of the pull could not complete."""
+    """What one pull adds to the timeline tables; `unusable` are resources the rest of the pull could not complete."""
 
     patients: DataFrame
     notes: DataFrame
@@ -74,22 +74,24 @@ def rows_of_pull(decoded: DataFrame, known: PullRows, clock: PullClock) -> PullR
     `unusable` has the columns `version, resource_type, reason, detail`; `whole_lines` finds their lines.
     """
     ends = _encounter_ends(decoded)
-    notes = _dated(_with_binaries(_rows(decoded, "note"), _rows(decoded, "binary")), ends)
-    events = _dated(_with_medications(_rows(decoded, "event"), _rows(decoded, "medication")), ends)
+    sent_patients = _rows(decoded, "patient")
+    people = sent_patients.select("subject_id").unionByName(known.patients.select("subject_id")).distinct()
+    sent_notes = _with_binaries(_rows(decoded, "note"), _rows(decoded, "binary"))
+    sent_events = _with_medications(_rows(decoded, "event"), _rows(decoded, "medication"))
+    notes = _dated(sent_notes.join(people, "subject_id", "left_semi"), ends)
+    events = _dated(sent_events.join(people, "subject_id", "left_semi"), ends)
     first_rows = _first_rows([notes, events, known.notes, known.events])
-    patients = _with_payer(_dated_patients(_rows(decoded, "patient"), first_rows), _rows(decoded, "coverage"))
+    patients = _with_payer(_dated_patients(sent_patients, first_rows), _rows(decoded, "coverage"))
+    undated = F.col("available_at").isNull()
     usable = F.col("text").isNotNull() | F.col("deleted")
     unusable = [
-        _unusable(rows.where(F.col("available_at").isNull()), identity, "no time of availability")
-        for rows, identity in (
-            (notes, "note_id"),
-            (events, "event_id"),
-            (patients.withColumn("resource_type", F.lit("Patient")), "source_id"),
-        )
+        _unusable(sent_notes.join(people, "subject_id", "left_anti"), "note_id", "unknown patient"),
+        _unusable(sent_events.join(people, "subject_id", "left_anti"), "event_id", "unknown patient"),
+        _unusable(notes.where(undated), "note_id", "no time of availability"),
+        _unusable(events.where(undated), "event_id", "no time of availability"),
+        _unusable(patients.where(undated), "source_id", "no time of availability"),
+        _unusable(notes.where(~usable & ~undated), "note_id", "attachment missing"),
     ]
-    unusable.append(
-        _unusable(notes.where(~usable & F.col("available_at").isNotNull()), "note_id", "attachment missing")
-    )
     return PullRows(
         _new(_known(patients, clock), known.patients, PATIENTS, ("subject_id", "version")),
         _new(_known(notes.where(usable), clock), known.notes, NOTES, ("note_id", "version")),
@@ -104,7 +106,7 @@ def quarantined(decoded: DataFrame) -> DataFrame:
 
 
 def whole_lines(spark: SparkSession, splits: Sequence[Split], unusable: DataFrame, pull: str) -> DataFrame:
-    """Rows of QUARANTINE for resources found unusable after decoding: their lines, looked up by the hash of their bytes."""
+    """Rows of QUARANTINE for resources found unusable after decoding: their lines, looked up by their bytes' hash."""
     wanted = {
         row["version"]: (row["resource_type"], row["reason"], row["detail"]) for row in unusable.distinct().collect()
     }
@@ -238,4 +240,5 @@ def _new(rows: DataFrame, known: DataFrame, table: Table, key: Sequence[str]) ->
 
 
 def _unusable(rows: DataFrame, identity: str, reason: str) -> DataFrame:
-    return rows.select("version", "resource_type", F.lit(reason).alias("reason"), F.col(identity).alias("detail"))
+    kind = F.col("resource_type") if "resource_type" in rows.columns else F.lit("Patient")
+    return rows.select("version", kind.alias("resource_type"), F.lit(reason).alias("reason"), F.col(identity).alias("detail"))

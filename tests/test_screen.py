@@ -1,0 +1,183 @@
+"""The screen from end to end, on real Spark, Dagster, MLflow and Great Expectations, over a tiny made hospital."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tiny_hospital
+from connectors import configuration
+from connectors.lake import Lake
+from pipelines.commands.screen import result
+from pipelines.runner import RunFailed, run_nights
+from zebrawatch.fhir.subjects import subject_id_of
+from zebrawatch.nights import NightRange
+from zebrawatch.schemas import CANDIDATES, FLAGS, LEAD_TIME, NIGHTS, QUARANTINE, SUSPICIONS, TABLES
+
+NIGHTS_OF_STORY = NightRange.parse(f"{tiny_hospital.FIRST}..{tiny_hospital.LAST}")
+KEY = b"k" * 32
+
+Screen = Callable[..., Lake]
+
+
+@pytest.fixture(scope="module")
+def screen(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    """Screen a folder into a lake of its own, in this process; settings as `section__key`."""
+    del spark  # the session that all tests share is up before the first run asks for it
+    base = tmp_path_factory.mktemp("screens")
+    key = base / "site.key"
+    key.write_bytes(KEY)
+    before = dict(os.environ)
+
+    def run(folder: Path, nights: NightRange | None, lake: str, **settings: str) -> Lake:
+        chosen = {"lake__folder": str(base / lake), "source__location": str(folder), "site__key_file": str(key), **settings}
+        os.environ.update({f"ZEBRAWATCH_{name.upper()}": value for name, value in chosen.items()})
+        try:
+            run_nights(configuration.load(), nights, lambda _: None)
+        finally:
+            for name in chosen:
+                os.environ.pop(f"ZEBRAWATCH_{name.upper()}")
+        return Lake.open(base / lake)
+
+    yield run
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_hospital.write(tmp_path_factory.mktemp("hospital"))
+
+
+@pytest.fixture(scope="module")
+def screened(screen: Screen, hospital: Path) -> Lake:
+    """The story screened as one range."""
+    return screen(hospital, NIGHTS_OF_STORY, "range")
+
+
+def digests(lake: Lake, spark: Any) -> dict[str, str]:
+    return {name: lake.digest(spark, table) for name, table in TABLES.items() if table is not NIGHTS and lake.exists(table)}
+
+
+def test_the_girl_is_flagged_before_anyone_writes_marfan(screened: Lake) -> None:
+    maria = subject_id_of("maria", KEY)
+    raised = [row for row in screened.arrow(FLAGS).to_pylist() if row["action"] == "raise"]
+    assert {row["subject_id"] for row in raised} == {maria}
+    assert raised[0]["night"] in (date(2025, 3, 3), date(2025, 3, 4))
+    assert tiny_hospital.MARFAN in [shown["disease_id"] for shown in raised[0]["shown"]]
+
+
+def test_suspicion_withdraws_the_flag_and_gives_the_lead(screened: Lake) -> None:
+    withdrawn = [row for row in screened.arrow(FLAGS).to_pylist() if row["action"] == "withdraw"]
+    assert [(row["night"], row["reason"]) for row in withdrawn] == [(date(2025, 3, 6), "suspected")]
+    (pair,) = screened.arrow(LEAD_TIME).to_pylist()
+    assert pair["suspicion_night"] == date(2025, 3, 6)
+    assert pair["match_tier"] == "exact"
+    assert pair["lead_days"] == (date(2025, 3, 6) - pair["sustained_raise_night"]).days
+
+
+def test_no_score_knows_more_than_its_night(screened: Lake) -> None:
+    for row in screened.arrow(CANDIDATES).to_pylist():
+        assert all(one["known_night"] is None or one["known_night"] <= row["night"] for one in row["contributions"])
+
+
+def test_the_note_that_names_the_disease_does_not_count_for_it(screened: Lake) -> None:
+    marfan = [row for row in screened.arrow(CANDIDATES).to_pylist() if row["disease_id"] == tiny_hospital.MARFAN]
+    quoted = {one["source_id"] for row in marfan for one in row["contributions"]}
+    assert "DocumentReference/m4" not in quoted
+    assert any(row["disease_id"] == tiny_hospital.MARFAN for row in screened.arrow(SUSPICIONS).to_pylist())
+
+
+def test_a_range_equals_its_nights_one_by_one(screen: Screen, screened: Lake, hospital: Path, spark: Any) -> None:
+    nights = list(NIGHTS_OF_STORY)
+    for first, last in ((nights[0], nights[2]), (nights[3], nights[3]), (nights[4], nights[5])):
+        lake = screen(hospital, NightRange(first, last), "by-night", site__first_live_night="2025-03-04")
+    ours, theirs = digests(lake, spark), digests(screened, spark)
+    assert {name for name in ours if ours[name] != theirs[name]} == set()
+
+
+def test_a_killed_run_publishes_nothing_and_the_next_completes_it(
+    screen: Screen, screened: Lake, hospital: Path, spark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Lake, "publish", _killed)
+        with pytest.raises(RunFailed):
+            screen(hospital, NIGHTS_OF_STORY, "killed")
+    lake_folder = screened.root.parent / "killed"
+    assert Lake.open(lake_folder).nights() == []
+    lake = screen(hospital, NIGHTS_OF_STORY, "killed")
+    assert len(lake.nights()) == len(NIGHTS_OF_STORY)
+    assert digests(lake, spark) == digests(screened, spark)
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise KeyError("killed")
+
+
+def test_a_night_made_again_is_a_new_generation_and_marks_later_ones_stale(screen: Screen, screened: Lake, hospital: Path) -> None:
+    lake = screen(hospital, NightRange.parse("2025-03-04"), "killed")
+    standing = {night.night.day: (night.generation, night.stale) for night in lake.nights()}
+    assert standing[3] == (1, False)
+    assert standing[4] == (2, False)
+    assert standing[5] == (1, True)
+
+
+FAULTS = (
+    (b'{"resourceType": "DocumentReference", "id": "half", "status"\n', "half a line of JSON"),
+    (json.dumps(tiny_hospital.note("bare", "maria", "2025-03-02", "x") | {"content": []}).encode() + b"\n", "a note without text"),
+    (json.dumps(tiny_hospital.note("late", "maria", "2199-03-02", "Seizures.")).encode() + b"\n", "a note dated in the future"),
+    (json.dumps(tiny_hospital.note("stray", "nobody", "2025-03-02", "Ataxia.")).encode() + b"\n", "a note of an unknown patient"),
+    (json.dumps({k: v for k, v in tiny_hospital.note("lost", "maria", "2025-03-02", "x").items() if k != "subject"}).encode() + b"\n", "no patient"),
+)
+
+
+@pytest.fixture(scope="module")
+def faulty(screen: Screen, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    lines = b"".join(line for line, _ in FAULTS)
+    first = json.dumps(tiny_hospital.note("twice", "carla", "2025-03-02", "Rash on both arms.")).encode() + b"\n"
+    second = json.dumps(tiny_hospital.note("twice", "carla", "2025-03-03", "No rash after all, only dry skin.")).encode() + b"\n"
+    folder = tiny_hospital.write(tmp_path_factory.mktemp("faulty"), DocumentReference=lines + first + second)
+    return screen(folder, NIGHTS_OF_STORY, "faulty")
+
+
+def test_what_cannot_be_used_is_kept_whole_with_its_reason(faulty: Lake) -> None:
+    kept = {row["line"]: row["reason"] for row in faulty.arrow(QUARANTINE).to_pylist()}
+    for line, why in FAULTS:
+        assert line.rstrip(b"\n") in kept, why
+    assert len(kept) == len(FAULTS)
+    assert len(faulty.nights()) == len(NIGHTS_OF_STORY)
+
+
+def test_of_two_versions_of_a_note_the_later_stands(faulty: Lake) -> None:
+    notes = [row for row in faulty.arrow(TABLES["notes"]).to_pylist() if row["note_id"] == "DocumentReference/twice"]
+    assert [row["known_night"].day for row in sorted(notes, key=lambda row: row["known_night"])] == [2, 3]
+
+
+def test_the_result_has_every_key_it_promises(screen: Screen, screened: Lake, hospital: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEBRAWATCH_LAKE__FOLDER", str(screened.root))
+    said = result(configuration.load())
+    promised = (
+        "nights", "patients", "notes", "findings", "quarantined", "alerts", "at_risk", "prioritised_share", "lead_days_median",
+        "lead_days_mean_unconditional", "false_alerts_per_1000_12m", "nulls", "leak_gate", "report", "summary", "lake", "mlflow",
+    )  # fmt: skip
+    assert set(promised) <= set(said)
+    assert said["nights"] == len(NIGHTS_OF_STORY)
+    assert said["leak_gate"]["leaks"] == 0
+    assert "maria" not in Path(said["summary"]).read_text()
+    assert "ectopia lentis" in Path(said["report"]).read_text()
+
+
+def test_no_patient_data_leave_the_lake(screened: Lake) -> None:
+    """Names of patients and words of notes are searched in everything written beside the lake."""
+    state = screened.root.with_name(screened.root.name + "-state")
+    planted = [b"maria", b"ectopia lentis on both sides", b"Straight leg raise", b"Mother asks about headache"]
+    written = [path for path in state.rglob("*") if path.is_file()]
+    assert written
+    leaks = [(path.name, word) for path in written for word in planted if word in path.read_bytes()]
+    assert leaks == []
