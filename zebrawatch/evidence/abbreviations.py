@@ -89,7 +89,7 @@ def resolve_senses(text: str, tokens: Tokens, spans: Spans, lexicon: Lexicon) ->
     """Spans whose sense is clear, and the term of each: that of its entry, or of the sense the note's words speak for."""
     first, last, entry = spans
     terms = lexicon.entry_term[entry]
-    unclear: npt.NDArray[np.bool_] = lexicon.entry_marks[entry] & BY_CONTEXT != 0
+    unclear: npt.NDArray[np.bool_] = lexicon.index.entry_marks[entry] & BY_CONTEXT != 0
     if not unclear.any():
         return spans, terms
     keep = ~unclear

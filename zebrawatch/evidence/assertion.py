@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zebrawatch.evidence.compiled import compiled
-from zebrawatch.evidence.sections import Sections, section_kinds
+from zebrawatch.evidence.sections import Sections, mark_sections, section_kinds
 from zebrawatch.evidence.sentences import sentences
 from zebrawatch.evidence.tables import rows
 from zebrawatch.evidence.tokens import (
@@ -422,6 +422,20 @@ def _act_around(
                 meaning[s] &= ~(NEGATED | HYPOTHETICAL)
 
 
+@compiled
+def judge_spans(
+    hashes: Hashes, gap: Ints, sentence: Ints, first: Ints, last: Ints, heading_keys: Hashes, heading_values: Ints, rules: Rules,
+    no_words: Hashes, yes_words: Hashes,
+) -> tuple[Ints, Ints]:  # fmt: skip
+    """Meaning (a sum of bits) and relative (-1 for none) of each span."""
+    trigger_first, trigger_last, rule = find_rules(hashes, sentence, gap, rules.keys, rules.values, rules.rule_at)
+    section = mark_sections(hashes, gap, sentence, heading_keys, heading_values)
+    return apply_rules(
+        gap, sentence, section, hashes, trigger_first, trigger_last, rules.kind[rule], rules.side[rule], rules.relative[rule],
+        first, last, no_words, yes_words,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Judge:
     """Judges spans of a text; holds the compiled triggers."""
@@ -438,13 +452,9 @@ class Judge:
     def meanings(self, tokens: Tokens, sentence: Ints, first: Ints, last: Ints) -> tuple[Ints, Ints]:
         """Meaning and relative of spans given by their first and last word, in order of their first word."""
         made = self.rules
-        trigger_first, trigger_last, rule = find_rules(
-            tokens.hash, sentence, tokens.gap, made.keys, made.values, made.rule_at
-        )
-        section = self.sections.of(tokens, sentence)
-        return apply_rules(
-            tokens.gap, sentence, section, tokens.hash, trigger_first, trigger_last, made.kind[rule], made.side[rule],
-            made.relative[rule], first, last, self.no_words, self.yes_words,
+        return judge_spans(
+            tokens.hash, tokens.gap, sentence, first, last, self.sections.keys, self.sections.values, made, self.no_words,
+            self.yes_words,
         )  # fmt: skip
 
     def judge(self, text: str, spans: Sequence[tuple[int, int]]) -> list[Judgement]:

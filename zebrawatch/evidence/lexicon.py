@@ -62,6 +62,30 @@ class Phrase(NamedTuple):
     marks: int = 0
 
 
+class Index(NamedTuple):
+    """The arrays matching reads, by word and by entry."""
+
+    role: npt.NDArray[np.uint8]
+    stem_hash: Hashes
+    class_hash: Hashes
+    family: Ints
+    """Words of one stem; a single word stands for another only within its family."""
+    adjective: npt.NDArray[np.bool_]
+    """Words that want a noun after them."""
+    longest: Ints
+    """Most content words of any entry this word (or one of its class) belongs to."""
+    stem_keys: Hashes
+    stem_values: Ints
+    class_keys: Hashes
+    class_values: Ints
+    sieve: npt.NDArray[np.uint8]
+    """A bit for the low bits of each key: most windows hold nothing, and one look says so."""
+    entry_size: Ints
+    entry_marks: Ints
+    entry_family: Ints
+    """Family of an entry's only word; -1 for longer entries."""
+
+
 @dataclass(frozen=True)
 class Lexicon:
     """Arrays the matcher reads. It pickles; a worker unpacks it in a few milliseconds."""
@@ -75,24 +99,10 @@ class Lexicon:
     n_words: int
     first_compound: int
     """Words from here on are hyphenated words written as one (lowset): the tokeniser does not join hyphens into them."""
-    role: npt.NDArray[np.uint8]
-    stem_hash: Hashes
-    class_hash: Hashes
-    family: Ints
-    adjective: npt.NDArray[np.bool_]
-    """Words that want a noun after them."""
+    index: Index
     capital_a: int
     """Word that stands for a capital A inside a phrase; -1 where no phrase has one."""
-    longest: Ints
-    """Most content words of any entry this word (or one of its class) belongs to."""
-    stem_keys: Hashes
-    stem_values: Ints
-    class_keys: Hashes
-    class_values: Ints
     entry_term: Ints
-    entry_size: Ints
-    entry_marks: Ints
-    entry_family: Ints
     abbreviations: dict[str, tuple[tuple[int, str], ...]]
     """Abbreviations with more than one sense: (term, pattern of words that make it clear)."""
 
@@ -315,18 +325,22 @@ class _Builder:
             word_values=word_values,
             n_words=len(words),
             first_compound=first_compound,
-            role=np.array([self.roles.get(word, CONTENT) for word in words], np.uint8),
-            stem_hash=np.array([self.stem_hashes[word] for word in words], np.uint64),
-            class_hash=np.array([self.class_hashes[word] for word in words], np.uint64),
-            family=np.array([place[self.families.of(word)] for word in words], np.int32),
-            adjective=np.array([_is_adjective(word) for word in words], np.bool_),
+            index=Index(
+                np.array([self.roles.get(word, CONTENT) for word in words], np.uint8),
+                np.array([self.stem_hashes[word] for word in words], np.uint64),
+                np.array([self.class_hashes[word] for word in words], np.uint64),
+                np.array([place[self.families.of(word)] for word in words], np.int32),
+                np.array([_is_adjective(word) for word in words], np.bool_),
+                np.array([longest[self.classes.of(word)] for word in words], np.int32),
+                *open_table(np.array(list(stems), np.uint64), list(stems.values())),
+                *open_table(np.array(list(classes), np.uint64), list(classes.values())),
+                _sieve([*stems, *classes]),
+                np.array(sizes, np.int32),
+                np.array(marks, np.int32),
+                np.array(families, np.int32),
+            ),
             capital_a=place.get(CAPITAL_A, -1),
-            longest=np.array([longest[self.classes.of(word)] for word in words], np.int32),
-            **_tables(stems, classes),
             entry_term=np.array(terms, np.int32),
-            entry_size=np.array(sizes, np.int32),
-            entry_marks=np.array(marks, np.int32),
-            entry_family=np.array(families, np.int32),
             abbreviations=self.abbreviations,
         )
 
@@ -379,6 +393,16 @@ class _Builder:
         return digest.hexdigest()[:16]
 
 
+SIEVE_BITS = 21
+
+
+def _sieve(keys: Sequence[int]) -> npt.NDArray[np.uint8]:
+    places = np.array(keys, np.uint64) & np.uint64((1 << SIEVE_BITS) - 1)
+    bits = np.zeros(1 << SIEVE_BITS, np.bool_)
+    bits[places] = True
+    return np.packbits(bits, bitorder="little")
+
+
 def _without(bag: Sequence[str], part: Sequence[str]) -> list[str]:
     """What a bag holds besides a part; empty where it does not hold the whole part."""
     rest = list(bag)
@@ -387,17 +411,6 @@ def _without(bag: Sequence[str], part: Sequence[str]) -> list[str]:
             return []
         rest.remove(word)
     return rest if part else []
-
-
-def _tables(stems: dict[int, int], classes: dict[int, int]) -> dict[str, npt.NDArray[np.uint64]]:
-    stem_keys, stem_values = open_table(np.array(list(stems), np.uint64), list(stems.values()))
-    class_keys, class_values = open_table(np.array(list(classes), np.uint64), list(classes.values()))
-    return {
-        "stem_keys": stem_keys,
-        "stem_values": stem_values,
-        "class_keys": class_keys,
-        "class_values": class_values,
-    }  # type: ignore[dict-item]
 
 
 def _spellings(word: str) -> Iterator[str]:

@@ -6,13 +6,11 @@ hashes, made one addition at a time. A window ends at the first word the lexicon
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
 from zebrawatch.evidence.compiled import compiled
-from zebrawatch.evidence.lexicon import CAPITALS, FILLER, JOINT, LINK, MODIFIER, WITH_COMMA, WITH_JOINT, Lexicon
+from zebrawatch.evidence.lexicon import CAPITALS, FILLER, JOINT, LINK, MODIFIER, SIEVE_BITS, WITH_COMMA, WITH_JOINT, Index
 from zebrawatch.evidence.tokens import (
     ALL_CAPITALS,
     CLOSE,
@@ -34,11 +32,12 @@ from zebrawatch.evidence.tokens import (
     STOP,
     Hashes,
     Ints,
-    Tokens,
+    Words,
     look_up,
 )
 
 WIDEST = 16
+_SIEVE = np.uint64((1 << SIEVE_BITS) - 1)
 _MOST_FILLERS = 4
 WALL = STOP | COLON | SEMICOLON | QUESTION | EMPTY_BOX | EQUALS | DASH | PLUS | DOUBT | MINUS
 _SOFT = COMMA | OPEN | CLOSE
@@ -46,21 +45,20 @@ _SOFT = COMMA | OPEN | CLOSE
 Bytes = npt.NDArray[np.uint8]
 
 
-class Hits(NamedTuple):
-    """Entries found, an element a hit, in order of first word, then longest first."""
-
-    first: Ints
-    last: Ints
-    entry: Ints
-    level: Ints
-    """0 by stem, 1 by class of word, 2 over a coordination."""
+@compiled
+def sifted(key: np.uint64, sieve: Bytes, keys: Hashes, values: Ints) -> int:
+    """Value of a key; the sieve first."""
+    place = key & _SIEVE
+    if not (sieve[place >> np.uint64(3)] >> (place & np.uint64(7))) & 1:
+        return -1
+    return look_up(key, keys, values)
 
 
 @compiled
-def _matches(entry: int, count: int, soft: bool, joint: bool, spelled: bool, sizes: Ints, marks: Ints) -> bool:
-    if entry < 0 or sizes[entry] != count:
+def _matches(entry: int, count: int, soft: bool, joint: bool, spelled: bool, index: Index) -> bool:
+    if entry < 0 or index.entry_size[entry] != count:
         return False
-    mark = marks[entry]
+    mark = index.entry_marks[entry]
     if soft and not mark & WITH_COMMA:
         return False
     if joint and not mark & WITH_JOINT:
@@ -70,50 +68,34 @@ def _matches(entry: int, count: int, soft: bool, joint: bool, spelled: bool, siz
 
 @compiled
 def find_hits(
-    word: Ints,
-    gap: Ints,
-    shape: Ints,
-    sentence: Ints,
-    adjective: npt.NDArray[np.bool_],
-    role: Bytes,
-    stem_hash: Hashes,
-    class_hash: Hashes,
-    family: Ints,
-    longest: Ints,
-    stem_keys: Hashes,
-    stem_values: Ints,
-    class_keys: Hashes,
-    class_values: Ints,
-    sizes: Ints,
-    marks: Ints,
-    families: Ints,
-) -> tuple[int, Ints, Ints, Ints, Ints]:
+    words: Words, index: Index
+) -> tuple[Ints, Ints, Ints, Ints]:
     """All windows that hold an entry; one hit a window, the closest reading first."""
-    n = word.size
+    n = words.word.size
     room = 64 + n
     first, last = np.empty(room, np.int32), np.empty(room, np.int32)
     entries, level = np.empty(room, np.int32), np.empty(room, np.int32)
     found = 0
     zero = np.uint64(0)
     for i in range(n):
-        at = word[i]
-        if at < 0 or role[at] == 0 or role[at] == FILLER or role[at] == JOINT or role[at] == LINK or longest[at] == 0:
+        at = words.word[i]
+        if at < 0 or index.role[at] == 0 or index.role[at] == FILLER or index.role[at] == JOINT or index.role[at] == LINK or index.longest[at] == 0:
             continue
         stems = classes = plain_stems = plain_classes = zero
         count = plain_count = fillers = loose = 0
         soft = joint = linked = False
-        limit = np.int64(longest[at])
+        limit = np.int64(index.longest[at])
         j = i
         while j < n and j < i + WIDEST:
-            at = word[j]
+            at = words.word[j]
             if j > i:
-                if sentence[j] != sentence[i] or gap[j] & WALL:
+                if words.sentence[j] != words.sentence[i] or words.gap[j] & WALL:
                     break
-                soft = soft or gap[j] & _SOFT != 0
-                joint = joint or gap[j] & SLASH != 0
-            if at < 0 or role[at] == 0:
+                soft = soft or words.gap[j] & _SOFT != 0
+                joint = joint or words.gap[j] & SLASH != 0
+            if at < 0 or index.role[at] == 0:
                 break
-            kind = role[at]
+            kind = index.role[at]
             if kind == JOINT:
                 joint = True
                 j += 1
@@ -126,38 +108,38 @@ def find_hits(
                 j += 1
                 continue
             count += 1
-            if longest[at] == 0 and kind != MODIFIER:
+            if index.longest[at] == 0 and kind != MODIFIER:
                 break
-            stems += stem_hash[at]
-            classes += class_hash[at]
+            stems += index.stem_hash[at]
+            classes += index.class_hash[at]
             if kind != MODIFIER or j == i:
                 plain_count += 1
-                plain_stems += stem_hash[at]
-                plain_classes += class_hash[at]
-                limit = min(limit, np.int64(longest[at]))
-            if class_hash[at] != zero:
+                plain_stems += index.stem_hash[at]
+                plain_classes += index.class_hash[at]
+                limit = min(limit, np.int64(index.longest[at]))
+            if index.class_hash[at] != zero:
                 loose += 1
             if plain_count > limit:
                 break
-            spelled = shape[j] & (ALL_CAPITALS | INNER_CAPITAL) != 0
-            entry = look_up(stems, stem_keys, stem_values)
+            spelled = words.shape[j] & (ALL_CAPITALS | INNER_CAPITAL) != 0
+            entry = sifted(stems, index.sieve, index.stem_keys, index.stem_values)
             depth = 0
-            if not _matches(entry, count, soft, joint, spelled, sizes, marks):
+            if not _matches(entry, count, soft, joint, spelled, index):
                 entry = -1
                 if plain_count < count and kind != MODIFIER:
-                    entry = look_up(plain_stems, stem_keys, stem_values)
-                    if not _matches(entry, plain_count, soft, joint, spelled, sizes, marks):
+                    entry = sifted(plain_stems, index.sieve, index.stem_keys, index.stem_values)
+                    if not _matches(entry, plain_count, soft, joint, spelled, index):
                         entry = -1
                 if entry < 0 and classes != zero and not joint and not linked:
                     depth = 1
-                    entry = look_up(classes, class_keys, class_values)
-                    if entry >= 0 and not _same_kind(entry, at, loose, soft, family, marks, families):
+                    entry = sifted(classes, index.sieve, index.class_keys, index.class_values)
+                    if entry >= 0 and not _same_kind(entry, at, loose, soft, index):
                         entry = -1
                     if entry < 0 and plain_count < count and kind != MODIFIER:
-                        entry = look_up(plain_classes, class_keys, class_values)
-                        if entry >= 0 and not _same_kind(entry, at, 2, soft, family, marks, families):
+                        entry = sifted(plain_classes, index.sieve, index.class_keys, index.class_values)
+                        if entry >= 0 and not _same_kind(entry, at, 2, soft, index):
                             entry = -1
-            if entry >= 0 and depth == 1 and j > i and adjective[at] and _goes_on(j, n, word, gap, sentence, role):
+            if entry >= 0 and depth == 1 and j > i and index.adjective[at] and _goes_on(j, words, index):
                 entry = -1
             if entry >= 0:
                 if found == first.size:
@@ -166,28 +148,28 @@ def find_hits(
                 first[found], last[found], entries[found], level[found] = i, j, entry, depth
                 found += 1
             j += 1
-    return found, first[:found], last[:found], entries[:found], level[:found]
+    return first[:found], last[:found], entries[:found], level[:found]
 
 
 @compiled
-def _goes_on(j: int, n: int, word: Ints, gap: Ints, sentence: Ints, role: Bytes) -> bool:
+def _goes_on(j: int, words: Words, index: Index) -> bool:
     """Whether a content word, known or not, follows at once."""
-    if j + 1 >= n or sentence[j + 1] != sentence[j] or gap[j + 1] & ~(SPACE | HYPHEN):
+    if j + 1 >= words.word.size or words.sentence[j + 1] != words.sentence[j] or words.gap[j + 1] & ~(SPACE | HYPHEN):
         return False
-    after = word[j + 1]
-    return after >= 0 and (role[after] == 1 or role[after] > LINK)
+    after = words.word[j + 1]
+    return after >= 0 and (index.role[after] == 1 or index.role[after] > LINK)
 
 
 @compiled
 def _same_kind(
-    entry: int, word: int, loose: int, soft: bool, family: Ints, marks: Ints, families: Ints
+    entry: int, word: int, loose: int, soft: bool, index: Index
 ) -> bool:
     """A single word stands for another only within its family; more words may vary by class."""
-    mark = marks[entry]
+    mark = index.entry_marks[entry]
     if soft and not mark & WITH_COMMA:
         return False
-    if families[entry] >= 0:
-        return loose == 1 and families[entry] == family[word]
+    if index.entry_family[entry] >= 0:
+        return loose == 1 and index.entry_family[entry] == index.family[word]
     return loose > 1
 
 
@@ -234,13 +216,3 @@ def _keep_in_cluster(
         for k in range(begin, stop):
             if first[k] <= last[best] and last[k] >= first[best]:
                 open_ones[k - begin] = False
-
-
-def match(tokens: Tokens, sentence: Ints, lexicon: Lexicon) -> Hits:
-    """Every entry of the lexicon among the words of a text."""
-    _, first, last, entry, level = find_hits(
-        tokens.word, tokens.gap, tokens.shape, sentence, lexicon.adjective, lexicon.role, lexicon.stem_hash, lexicon.class_hash,
-        lexicon.family, lexicon.longest, lexicon.stem_keys, lexicon.stem_values, lexicon.class_keys,
-        lexicon.class_values, lexicon.entry_size, lexicon.entry_marks, lexicon.entry_family,
-    )  # fmt: skip
-    return Hits(first, last, entry, level)

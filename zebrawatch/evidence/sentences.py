@@ -134,7 +134,7 @@ def _breaks(
 
 
 @compiled
-def sentence_bounds(sentence: Ints, start: Ints, end: Ints, size: int) -> tuple[Ints, Ints]:
+def sentence_bounds(sentence: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints]:
     """First and last character of each sentence: from its first word to the end of its last."""
     count = sentence[-1] + 1 if sentence.size else 0
     first, last = np.empty(count, np.int32), np.empty(count, np.int32)
@@ -143,7 +143,7 @@ def sentence_bounds(sentence: Ints, start: Ints, end: Ints, size: int) -> tuple[
         if sentence[i] != previous:
             previous = sentence[i]
             first[previous] = start[i]
-        last[previous] = min(np.int64(end[i]), size)
+        last[previous] = end[i]
     return first, last
 
 

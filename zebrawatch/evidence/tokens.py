@@ -100,6 +100,15 @@ class Tokens(NamedTuple):
     hash: Hashes
 
 
+class Words(NamedTuple):
+    """What matching reads of a text."""
+
+    word: Ints
+    gap: Ints
+    shape: Ints
+    sentence: Ints
+
+
 def _folded(character: str) -> str:
     lower = character.lower()
     if lower in _FOLDED:
@@ -125,16 +134,16 @@ def _class_of(character: str) -> int:
 
 @cache
 def character_tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
-    """Class of each character, and what it folds to (three columns, 0 where shorter)."""
+    """Class of each character, and what it folds to (three rows, 0 where shorter)."""
     size = _TABLE + _N_LIGATURES
     classes = np.empty(size, np.uint8)
-    folds = np.zeros((size, 3), np.uint32)
+    folds = np.zeros((3, size), np.uint32)
     for index in range(size):
         character = chr(index if index < _TABLE else index - _TABLE + _LIGATURES)
         classes[index] = _class_of(character)
         if classes[index] in (_LETTER, _DIGIT):
             for column, part in enumerate(_folded(character)[:3]):
-                folds[index, column] = ord(part)
+                folds[column, index] = ord(part)
     return classes, folds
 
 
@@ -210,7 +219,7 @@ def _gap_flag(
 
 
 @compiled
-def _tokenise(
+def tokenise_points(
     points: npt.NDArray[np.uint32],
     classes: npt.NDArray[np.uint8],
     folds: npt.NDArray[np.uint32],
@@ -260,7 +269,8 @@ def _tokenise(
             continue
         value = _FNV_BASIS
         tied = gap == HYPHEN or gap == HYPHEN | NEWLINE
-        joined = hashes[n - 1] if n and tied else _FNV_BASIS
+        tied = tied and n > 0
+        joined = hashes[n - 1] if tied else _FNV_BASIS
         start[n] = at
         stop = at
         capitals = 0
@@ -268,28 +278,33 @@ def _tokenise(
         digits = 0
         first_capital = False
         while at < size:
-            kind = _class_at(points, at, classes)
+            point = np.int64(points[at])
+            if point < _TABLE:
+                kind = np.int64(classes[point])
+                row = point
+            else:
+                kind = _class_at(points, at, classes)
+                row = _place(point)
             if kind <= _DIGIT:
-                point = np.int64(points[at])
-                row = point if point < _TABLE else _place(point)
-                low = folds[row, 0]
+                low = folds[0, row]
                 value = (value ^ np.uint64(low)) * _FNV_PRIME
-                joined = (joined ^ np.uint64(low)) * _FNV_PRIME
-                for column in range(1, 3):
-                    more = folds[row, column]
-                    if more == 0:
-                        break
-                    value = (value ^ np.uint64(more)) * _FNV_PRIME
-                    joined = (joined ^ np.uint64(more)) * _FNV_PRIME
+                if tied:
+                    joined = (joined ^ np.uint64(low)) * _FNV_PRIME
+                if row >= 128:
+                    for column in range(1, 3):
+                        more = folds[column, row]
+                        if more == 0:
+                            break
+                        value = (value ^ np.uint64(more)) * _FNV_PRIME
+                        joined = (joined ^ np.uint64(more)) * _FNV_PRIME
                 if kind == _DIGIT:
                     digits += 1
                 else:
                     letters += 1
-                    if low != points[at] and point < 0x250 and point != 0xDF:
-                        if point < 128 or (0xC0 <= point <= 0xDE):
-                            capitals += 1
-                            if stop == start[n]:
-                                first_capital = True
+                    if low != point and (point < 128 or 0xC0 <= point <= 0xDE):
+                        capitals += 1
+                        if stop == start[n]:
+                            first_capital = True
                 at += 1
                 stop = at
             elif kind == _IGNORED:
@@ -316,7 +331,7 @@ def _tokenise(
             form |= DIGITS
             if not letters:
                 form |= ALL_DIGITS
-        if n and tied:
+        if tied:
             known = look_up(joined, keys, values)
             if 0 <= known < first_compound:
                 end[n - 1] = stop
@@ -345,7 +360,7 @@ def tokenise(text: str, keys: Hashes, values: Ints, first_compound: int) -> Toke
     Two words tied by a hyphen are one where the vocabulary has the joined word below `first_compound`.
     """
     classes, folds = character_tables()
-    n, start, end, word, gap, shape, line, hashes = _tokenise(
+    n, start, end, word, gap, shape, line, hashes = tokenise_points(
         code_points(text), classes, folds, keys, values, first_compound
     )
     return Tokens(start[:n], end[:n], word[:n], gap[:n], shape[:n], line[:n], hashes[:n])
@@ -371,7 +386,7 @@ def fold(word: str) -> str:
 def word_hashes(words: Sequence[str]) -> Hashes:
     """FNV-1a of folded words, over code points, as the tokeniser makes them. ValueError where one is not a single word."""
     classes, folds = character_tables()
-    n, _, _, _, _, _, _, hashes = _tokenise(code_points("\n".join(words)), classes, folds, _NO_KEYS, _NO_VALUES, 0)
+    n, _, _, _, _, _, _, hashes = tokenise_points(code_points("\n".join(words)), classes, folds, _NO_KEYS, _NO_VALUES, 0)
     if n != len(words):
         raise ValueError("a vocabulary holds single words only")
     return hashes[:n].copy()
