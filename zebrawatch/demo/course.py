@@ -163,7 +163,7 @@ class Planner:
             for case in cases:
                 near = sorted((_distance(case, sitter), sitter) for sitter in free.values())
                 for _, sitter in near:
-                    course = self._control(case, sitter, "explained" if number % 2 == 0 else "mixed")
+                    course = self._control(case, cases, sitter, "explained" if number % 2 == 0 else "mixed")
                     if course is not None:
                         controls.append(course)
                         del free[sitter.patient_id]
@@ -248,7 +248,7 @@ class Planner:
 
     # -- controls ------------------------------------------------------------------------------------------------------
 
-    def _control(self, case: Course, sitter: Sitter, kind: Kind) -> Course | None:
+    def _control(self, case: Course, cases: Sequence[Course], sitter: Sitter, kind: Kind) -> Course | None:
         random = self.stream("control", case.case, sitter.patient_id)
         shift = timedelta(days=round(random.uniform(-45, 45)))
         start, index = case.start + shift, case.index + shift
@@ -260,7 +260,7 @@ class Planner:
         if kind == "explained":
             terms, causes = self._explained(random, sitter, start, case)
         else:
-            terms, causes = self._mixed(random, case, sitter, start, count), self._causes(random, sitter, start)
+            terms, causes = self._mixed(random, case, cases, sitter, start), self._causes(random, sitter, start)
         if len(terms) < min(5, count):
             return None
         # A few patients without a rare disease are sent to genetics too, after all has been told.
@@ -308,12 +308,17 @@ class Planner:
         manner = 100.0 * (self._manners.of(one) != self._manners.of(other))
         return manner + 50.0 * ((one in self._manners.labs) != (other in self._manners.labs)) + written
 
-    def _mixed(self, random: Random, case: Course, sitter: Sitter, start: date, count: int) -> list[str]:
-        donors = random.sample([p for p in self._profiles if p is not case.profile], 6)
+    def _mixed(self, random: Random, case: Course, cases: Sequence[Course], sitter: Sitter, start: date) -> list[str]:
+        """As many findings as the case has, a third from each of three other cases; more where they do not fit."""
+        count = len(case.findings)
+        others = [tuple(f.hpo_id for f in other.findings) for other in cases if other.profile is not case.profile]
+        random.shuffle(others)
+        spare = [p for p in self._profiles if p is not case.profile]
+        others += [tuple(t for t, share in p.findings if share >= 0.1) for p in random.sample(spare, 6)]
         terms: list[str] = []
-        for donor in donors:
-            if len(terms) < count:
-                terms += self._some_of(donor, random, sitter, start, min(-(-count // 3), count - len(terms)), terms)
+        for donor in others:
+            fitting = [t for t in donor if t not in terms and self._wordings.fits(t, sitter.age(start), sitter.sex)]
+            terms += random.sample(fitting, min(len(fitting), -(-count // 3), count - len(terms)))
         random.shuffle(terms)
         return terms
 
