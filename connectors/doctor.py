@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,7 +72,8 @@ def check_server(settings: FhirServer, resource_types: tuple[str, ...]) -> list[
             order = replace(order_for(once, Path(folder) / "check", None, resource_types), mode="check")
         except ZebrawatchError as error:
             return [*checks, Check("credentials", False, str(error))]
-        events = list(run_process(order))
+        with closing(run_process(order)) as running:
+            events = list(running)
     steps = [step for event in events if event["event"] == "checked" for step in event["steps"]]
     if not steps:
         checks.append(Check("server", False, "the check ended without a result.", "Run it again."))

@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -181,27 +182,30 @@ class _Fetched:
     attachments: dict[str, int]
     transaction_time: str | None
     not_offered: list[str]
+    missing_medications: int
 
 
 def _fetch(order: Order, settings: FhirServer, progress: Callable[[str], None]) -> _Fetched:
-    for event in run_process(order):
-        kind = event.pop("event")
-        if kind == "file":
-            deleted = " deleted" if event["role"] == "deleted" else ""
-            progress(f"{event['type']}{deleted}: {event['lines']:,} lines")
-        elif kind == "expired":
-            progress("the server had let the export expire: exporting again")
-        elif kind == "stopped":
-            raise SourceError(_sentence(settings.source, **event))
-        elif kind == "done":
-            return _judged(_Fetched(Path(event.pop("folder")), **event), settings)
+    with closing(run_process(order)) as events:
+        for event in events:
+            kind = event.pop("event")
+            if kind == "file":
+                deleted = " deleted" if event["role"] == "deleted" else ""
+                progress(f"{event['type']}{deleted}: {event['lines']:,} lines")
+            elif kind == "expired":
+                progress("the server had let the export expire: exporting again")
+            elif kind == "stopped":
+                raise SourceError(_sentence(settings.source, **event))
+            elif kind == "done":
+                return _judged(_Fetched(Path(event.pop("folder")), **event), settings)
     raise SourceError(f"Fetching from {settings.source} ended without a result; run again to resume.")
 
 
-def run_process(order: Order) -> Iterator[dict[str, Any]]:
-    """Run an order in a fetching process and yield its events; the process ends with the iteration."""
+def run_process(order: Order) -> Generator[dict[str, Any], None, None]:
+    """Run an order in a fetching process and yield its events; the process ends when the generator is closed."""
     command = [sys.executable, "-m", "connectors.smart_fetch_process"]
-    room = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    roots = filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")))
+    room = {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
     process = start_process(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=room
     )
@@ -335,6 +339,8 @@ def _notices(fetched: _Fetched) -> Iterator[str]:
     ):
         if fetched.attachments.get(word):
             yield f"{fetched.attachments[word]} {text}"
+    if fetched.missing_medications:
+        yield f"{fetched.missing_medications} medication(s) an order points at that could not be had"
 
 
 def read_ids(path: Path) -> tuple[str, ...]:

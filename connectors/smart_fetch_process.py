@@ -324,6 +324,7 @@ async def _fetch_once(order: Order, workdir: Path) -> None:
         attachments=asdict(attachments),
         transaction_time=covered,
         not_offered=sorted(set(order.types) - set(types)),
+        missing_medications=_missing_medications(workdir),
     )
 
 
@@ -413,6 +414,16 @@ def _covered(workdir: Path, begun: datetime) -> str:
     done = json.loads((workdir / ".metadata").read_text()).get("done", {})
     newest = max((datetime.fromisoformat(done[kind]) for kind in done), default=begun)
     return min(begun, newest.astimezone(UTC)).isoformat()
+
+
+def _missing_medications(workdir: Path) -> int:
+    """How many Medications that orders point at are not here; smart-fetch goes on where one cannot be had."""
+    wanted = {
+        str((order.get("medicationReference") or {}).get("reference", ""))
+        for order in cfs.read_multiline_json_from_dir(str(workdir), resources.MEDICATION_REQUEST)
+    }
+    here = {f"Medication/{one['id']}" for one in cfs.read_multiline_json_from_dir(str(workdir), resources.MEDICATION)}
+    return len({reference for reference in wanted if reference.startswith("Medication/")} - here)
 
 
 def _issues(workdir: Path) -> dict[str, int]:
