@@ -22,11 +22,11 @@ class Contribution:
     origin: str
     """text, measurement, lab, code; `person` for sex and age."""
     assertion: str
-    source_id: str | None
-    start: int | None
-    end: int | None
-    quote: str | None
-    known_night: date | None
+    source_id: str | None = None
+    start: int | None = None
+    end: int | None = None
+    quote: str | None = None
+    known_night: date | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,14 @@ class RankedDisease:
 
 
 @dataclass(frozen=True)
+class CommonExplanation:
+    """A common condition that explains the findings."""
+
+    name: str
+    posterior: float
+
+
+@dataclass(frozen=True)
 class Ranking:
     """Ranked diseases of one patient as of one night."""
 
@@ -64,3 +72,5 @@ class Ranking:
     n_findings: int
     """Independent findings that were weighed: repeated and implied ones count once."""
     entries: tuple[RankedDisease, ...]
+    common: tuple[CommonExplanation, ...] = ()
+    """Common conditions that compete for the findings, the most probable first."""

@@ -2,49 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+
+def _noise() -> Mapping[str, float]:
+    return {"text": 0.05, "measurement": 0.05, "lab": 0.1, "code": 0.05}
 
 
 @dataclass(frozen=True)
 class RankingParameters:
     """Numbers of the ranking model."""
 
-    class_size: float = 10.0
+    class_size: float = 4.0
     """People a frequency class or percentage counts as."""
     bare_size: float = 2.0
     """People an annotation without a frequency counts as."""
-    bare_share: float = 0.5
+    bare_share: float = 0.15
     """Share it counts as."""
     name_size: float = 2.0
     """People a finding in the disease's own name counts as; 0 leaves names out."""
     name_share: float = 0.8
     largest_count: float = 100.0
     """People one row counts at most."""
-    prior_share: float = 0.4
+    prior_share: float = 0.1
     """Mean of the Beta prior of a frequency."""
-    prior_size: float = 1.0
+    prior_size: float = 2.0
     """Weight of that prior, in people."""
     largest_share: float = 0.98
     """No finding is more certain in a disease than this."""
     or_weight: float = 0.5
     """How far annotations below one term add up: 0 only the most frequent counts, 1 as if independent."""
-    ancestor_weight: float = 0.5
-    """Share of the ratio that is left when the disease is annotated less exactly than the finding."""
-    sibling_weight: float = 0.1
+    relative_size: float = 1.0
+    """Weight of relatives, in expected findings: a disease with this mass takes half of what it could from them."""
+    relative_weight: float = 0.5
+    """Most that counts of what relatives show."""
+    least_borrowed: float = 0.03
+    """Borrowed frequencies below this are left out."""
+    ancestor_weight: float = 0.2
+    """Share of a match that is left when the disease is annotated less exactly than the finding."""
+    sibling_weight: float = 0.02
     """Share that is left when finding and annotation only have an ancestor in common."""
     commonest_ancestor: float = 0.1
     """Ancestors more common than this in the background link nothing."""
-    noise: dict[str, float] = field(
-        default_factory=lambda: {"text": 0.05, "measurement": 0.05, "lab": 0.05, "code": 0.05}
-    )
-    """Per origin: how probable it is that a finding has nothing to do with the disease. Floor of its ratio."""
-    negated_weight: float = 0.5
-    """Belief that a denied finding is truly absent."""
+    gain: float = 5.0
+    """Weight of a match against the floor."""
+    smoothing: float = 5.0
+    """Weight of the background in every disease, in findings: the floor of the ratio."""
+    mass_power: float = 0.5
+    """How far richly annotated diseases are held back: 0 not at all, 1 as if findings were drawn from the profile."""
+    noise: Mapping[str, float] = field(default_factory=_noise)
+    """Per origin: probability that a finding has nothing to do with any disease of the patient."""
+    negated_weight: float = 0.2
+    """Belief that a denied finding is truly absent, and was looked for."""
+    early_ratio: float = 0.1
+    """Likelihood ratio of a patient half a year or more younger than the earliest known onset."""
     annotation_patients: float = 2000.0
     """Patients the annotation-derived default counts as in a hospital's background."""
     background_floor: float = 1e-5
     """No finding is rarer in the background than this."""
-    temperature: float = 0.5
+    temperature: float = 0.3
     """Slope on the log likelihood ratio in the posterior."""
     any_prevalence: float = 1 / 500
     """Share of the screened who have some listed rare disease."""

@@ -19,14 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zebrawatch.evidence.background import Background, BackgroundError
-from zebrawatch.evidence.explanation import Contribution, NextTest, RankedDisease, Ranking
+from zebrawatch.evidence.common_conditions import COMMON_CONDITIONS, pooled_conditions
+from zebrawatch.evidence.explanation import CommonExplanation, Contribution, NextTest, RankedDisease, Ranking
 from zebrawatch.evidence.likelihoods import (
+    Matches,
     Profiles,
-    Ratios,
     annotation_background,
-    likelihood_ratios,
+    borrow,
+    crowding,
+    mass,
+    matches,
     pool_rows,
     propagate,
+    relative_matrix,
+    relative_share,
 )
 from zebrawatch.evidence.parameters import RankingParameters
 from zebrawatch.knowledge.diseases import Knowledge
@@ -35,9 +41,13 @@ __all__ = ["Evidence", "Person", "RankedDisease", "Ranker", "Ranking", "RankingP
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int32]
+LongArray = NDArray[np.int64]
 
 EXPECTED_SHARE = 0.3  # a finding this frequent in the disease is expected (Orphanet: frequent, 30 % and more)
 EXPECTED_SHOWN = 8
+EARLY_YEARS = 0.5  # onsets are given by class; half a year is within any of them
+COMMON_SHOWN = 0.01
+LN10 = float(np.log(10))
 
 
 @dataclass(frozen=True)
@@ -74,12 +84,37 @@ DEFAULT_PARAMETERS = RankingParameters()
 UNKNOWN_PERSON = Person()
 
 
-class _Finding(NamedTuple):
+class Finding(NamedTuple):
     """One term, with its earliest mention."""
 
     term: int
     present: bool
     mention: Evidence
+
+
+class Codes(NamedTuple):
+    """Independent findings of one patient as numbers, in order of term: what the compiled code reads."""
+
+    term: IntArray
+    present: NDArray[np.bool_]
+    noise: FloatArray
+    left_out: NDArray[np.bool_]
+    """The patient is counted in the background for this term."""
+
+
+class Explained(NamedTuple):
+    """The first diseases of one patient as numbers; natural logarithms."""
+
+    disease: LongArray
+    log_ratio: FloatArray
+    posterior: FloatArray
+    contribution: FloatArray
+    """(diseases, findings): what each finding adds to the log ratio."""
+    matched: IntArray
+    """(diseases, findings): term index of the match; -1 where the disease does not explain the finding."""
+    p_any: float
+    p_common: FloatArray
+    """Posterior of each common explanation."""
 
 
 def _mention_order(mention: Evidence) -> tuple[date, datetime | str, str, int, str]:
@@ -91,144 +126,200 @@ class Ranker:
     """Compiled once for a knowledge, a background and parameters; then ranks any number of patients."""
 
     def __init__(
-        self,
-        knowledge: Knowledge,
-        background: Background,
-        parameters: RankingParameters = DEFAULT_PARAMETERS,
-        *,
-        never: frozenset[str] = frozenset(),
+        self, knowledge: Knowledge, background: Background, parameters: RankingParameters = DEFAULT_PARAMETERS
     ) -> None:
-        """`never` are ids of diseases that are not screened for. BackgroundError where the background was made with
-        other knowledge.
-        """
+        """Compile (about a second). BackgroundError where the background was made with other knowledge."""
         if background.knowledge != knowledge.version:
             raise BackgroundError(
                 f"The background {background.version} was made with knowledge {background.knowledge}, "
                 f"but this is knowledge {knowledge.version}: make the background again."
             )
-        self.knowledge = knowledge
-        self.background = background
-        self.parameters = parameters
-        self._pooled, self.profiles, default = _profiles(knowledge, parameters)
-        excluded = [index for each in never if (index := knowledge.index_of(each)) is not None]
-        self.ranked = np.setdiff1d(np.unique(self._pooled[0]), np.array(excluded, np.int32))
+        self.knowledge, self.background, self.parameters = knowledge, background, parameters
+        n = len(knowledge.diseases)
+        self.pooled = pool_rows(knowledge, parameters)
+        own = propagate(knowledge, self.pooled, parameters)
+        own_mass = mass(self.pooled, n)
+        self.own_profiles, self.own_mass = own, own_mass
+        share = relative_share(knowledge, own_mass, parameters)
+        rare = borrow(knowledge, own, share, parameters)
+        self.masses = own_mass + share * _borrowed_mass(knowledge, own_mass)
+        self.ranked = np.flatnonzero(self.masses > 0)
+        default = annotation_background(own, len(np.unique(self.pooled.disease)))
         floor = parameters.background_floor
+        self.annotation_probability = default
         self.term_probability = background.probability(default, parameters.annotation_patients, floor)
-        self._ratios: dict[int, Ratios] = {}
+        common = pooled_conditions(knowledge)
+        self.profiles: Profiles = _with_common(rare, propagate(knowledge, common, parameters), n)
+        self.n_common = len(COMMON_CONDITIONS)
+        common_mass = mass(common, self.n_common)
+        self.crowding = crowding(np.concatenate([self.masses, common_mass]), parameters)
+        self.matches: Matches = matches(knowledge, self.profiles, self.term_probability, parameters, n + self.n_common)
+        self._gains = {noise: self._gain(noise) for noise in sorted(set(parameters.noise.values()))}
+        self._floors = {noise: self.floor(noise) for noise in self._gains}
         self._log_prior = self._make_prior()
+        self._sex = {sex: self._sex_log_ratio(sex) for sex in ("male", "female")}
+
+    # --- the model ---
+
+    def floor(self, noise: float) -> FloatArray:
+        """log ratio of a finding no disease explains, per disease (common explanations at the end)."""
+        return np.asarray(np.log(noise + (1 - noise) * self.parameters.smoothing / self.crowding))
+
+    def _gain(self, noise: float) -> FloatArray:
+        """What each match adds to the floor."""
+        p, m = self.parameters, self.matches
+        ratio = (p.gain * m.strength + p.smoothing) / self.crowding[m.disease]
+        return np.asarray(np.log(noise + (1 - noise) * ratio) - self.floor(noise)[m.disease])
 
     def _make_prior(self) -> FloatArray:
-        """log P(disease) among the screened, adding up to `any_prevalence`; -inf for diseases without a profile."""
+        """log P(disease) among the screened: rare ones add up to `any_prevalence`; -inf without a profile."""
         p = self.parameters
         prevalence = np.where(np.isnan(self.knowledge.prevalence), p.default_prevalence, self.knowledge.prevalence)
         weight = np.zeros(len(prevalence))
         weight[self.ranked] = prevalence[self.ranked] ** p.prevalence_weight
+        common = np.array([condition.prevalence for condition in COMMON_CONDITIONS])
         with np.errstate(divide="ignore"):
-            return np.asarray(np.log(p.any_prevalence * weight / weight.sum()))
+            return np.asarray(np.log(np.concatenate([p.any_prevalence * weight / weight.sum(), common])))
+
+    def _sex_log_ratio(self, sex: str) -> FloatArray:
+        female = np.asarray(self.knowledge.female_share)
+        return np.asarray(np.log(2.0 * (female if sex == "female" else 1.0 - female)))
+
+    def _personal(self, person: Person, age: float | None) -> list[tuple[str, FloatArray]]:
+        """Log ratios of sex and age per rare disease, each with its wording."""
+        found = []
+        if person.sex in self._sex:
+            found.append((f"sex: {person.sex}", self._sex[person.sex]))
+        if age is not None:
+            with np.errstate(invalid="ignore"):
+                too_young = np.asarray(self.knowledge.onset_low) > age + EARLY_YEARS
+            found.append(
+                ("younger than the known onset", np.where(too_young, np.log(self.parameters.early_ratio), 0.0))
+            )
+        return found
 
     # --- ranking ---
 
-    def findings(self, evidence: Sequence[Evidence], *, unmasked_for: int | None = None) -> list[_Finding]:
+    def findings(self, evidence: Sequence[Evidence], *, unmasked_for: int | None = None) -> list[Finding]:
         """Independent findings, in order of term: each term once, present before denied, without implied ones.
 
-        A present finding implies its ancestors; a denied one that a present finding contradicts is dropped, and one
-        whose ancestor is denied too is implied by that. `unmasked_for` leaves out what is masked for that disease.
+        A present finding implies its ancestors; a denied one that a present finding contradicts is dropped, and so is
+        one whose ancestor is denied too. `unmasked_for` leaves out what is masked for that disease.
         """
         masked = set() if unmasked_for is None else set(self.knowledge.diseases[unmasked_for].ids)
         chosen: dict[tuple[int, bool], Evidence] = {}
-        for mention in sorted(evidence, key=_mention_order):
+        for mention in evidence:
             term = self.knowledge.term_index(mention.hpo_id)
             if term is None or mention.assertion not in ("present", "negated") or not self.knowledge.phenotypic[term]:
                 continue
             if masked and not masked.isdisjoint(mention.masked_for):
                 continue
-            chosen.setdefault((term, mention.assertion == "present"), mention)
+            key = (term, mention.assertion == "present")
+            before = chosen.get(key)
+            if before is None or _mention_order(mention) < _mention_order(before):
+                chosen[key] = mention
+        return self._independent(chosen)
+
+    def _independent(self, chosen: dict[tuple[int, bool], Evidence]) -> list[Finding]:
         present = {term for term, is_present in chosen if is_present}
-        implied = {int(up) for term in present for up in self.knowledge.ancestors(term) if up != term}
+        implied: set[int] = set()
+        for term in present:
+            implied.update(self._proper_ancestors(term))
         denied = {term for term, is_present in chosen if not is_present} - present - implied
-        found = []
+        kept = []
         for term, is_present in sorted(chosen):
-            if is_present and term in implied:
-                continue
-            if not is_present and (
-                term not in denied or any(int(up) in denied for up in self.knowledge.ancestors(term) if up != term)
-            ):
-                continue
-            found.append(_Finding(term, is_present, chosen[term, is_present]))
-        return found
+            if is_present:
+                if term not in implied:
+                    kept.append(Finding(term, True, chosen[term, True]))
+            elif term in denied and denied.isdisjoint(self._proper_ancestors(term)):
+                kept.append(Finding(term, False, chosen[term, False]))
+        return kept
 
-    def log_ratios(self, findings: Sequence[_Finding], person: Person) -> FloatArray:
-        """Natural log likelihood ratio of every disease (index of `knowledge.diseases`)."""
-        total = np.zeros(len(self.knowledge.diseases))
-        for finding in findings:
-            if finding.present:
-                ratios = self.ratios(finding.term)
-                _add_present(total, ratios.disease, ratios.ratio, self._noise(finding))
-            else:
-                low, high = self.profiles.start[finding.term], self.profiles.start[finding.term + 1]
-                _add_denied(
-                    total,
-                    self.profiles.disease[low:high],
-                    self.profiles.probability[low:high],
-                    self.parameters.negated_weight,
-                    self.term_probability[finding.term],
-                )
-        return total + self._sex_log_ratio(person)
+    def _proper_ancestors(self, term: int) -> list[int]:
+        start = self.knowledge.ancestor_start
+        return [up for up in self.knowledge.ancestor[start[term] : start[term + 1]].tolist() if up != term]
 
-    def ratios(self, term: int) -> Ratios:
-        """The term's likelihood ratios, computed when first asked for."""
-        known = self._ratios.get(term)
-        if known is None:
-            known = likelihood_ratios(self.knowledge, self.profiles, self.term_probability, self.parameters, term)
-            self._ratios[term] = known
-        return known
-
-    def _noise(self, finding: _Finding) -> float:
-        return self.parameters.noise.get(finding.mention.origin, self.parameters.noise["text"])
-
-    def _sex_log_ratio(self, person: Person) -> FloatArray:
-        if person.sex not in ("male", "female"):
-            return np.zeros(len(self.knowledge.diseases))
-        female = np.asarray(self.knowledge.female_share)
-        return np.asarray(np.log(2.0 * (female if person.sex == "female" else 1.0 - female)))
-
-    def rank(self, evidence: Sequence[Evidence], person: Person = UNKNOWN_PERSON, *, top: int = 10) -> Ranking:
-        """Rank all annotated diseases and explain the first `top`.
-
-        The same evidence gives the same ranking to the last bit, in whatever order it comes. Unknown terms and other
-        assertions than present and negated are left out. No finding at all gives an empty list and the prior.
-        """
-        findings = self.findings(evidence)
-        scores = self.log_ratios(findings, person)
-        by_disease: dict[int, list[_Finding]] = {}
-        for disease in sorted(self._masked(evidence)):
-            by_disease[disease] = self.findings(evidence, unmasked_for=disease)
-            scores[disease] = self.log_ratios(by_disease[disease], person)[disease]
-        posterior, p_any = self._posterior(scores)
-        if not any(finding.present for finding in findings):
-            return Ranking(p_any, len(findings), ())
-        order = self._first(posterior, top)
-        entries = tuple(
-            self._explained(place, int(disease), by_disease.get(int(disease), findings), person, scores, posterior)
-            for place, disease in enumerate(order, 1)
+    def codes(self, findings: Sequence[Finding]) -> Codes:
+        """The findings as arrays."""
+        noise = self.parameters.noise
+        return Codes(
+            np.array([finding.term for finding in findings], np.int32),
+            np.array([finding.present for finding in findings], np.bool_),
+            np.array([noise.get(finding.mention.origin, noise["text"]) for finding in findings], np.float64),
+            np.array([finding.mention.in_background for finding in findings], np.bool_),
         )
-        return Ranking(p_any, len(findings), entries)
 
-    def _masked(self, evidence: Sequence[Evidence]) -> set[int]:
-        ids = {each for mention in evidence for each in mention.masked_for}
-        return {index for each in ids if (index := self.knowledge.index_of(each)) is not None}
+    def log_ratios(self, codes: Codes) -> FloatArray:
+        """Natural log likelihood ratio of every disease from its findings; common explanations stand at the end."""
+        total = np.zeros(len(self.crowding))
+        for noise, floor in self._floors.items():
+            n = int(np.count_nonzero(codes.present & (codes.noise == noise)))
+            if n:
+                total += n * floor
+        corrected = self._left_out_factors(codes)
+        for noise, gain in self._gains.items():
+            chosen = codes.present & (codes.noise == noise)
+            if corrected is not None:
+                _add_corrected(
+                    codes.term[chosen & codes.left_out], noise, self.parameters.gain, self.parameters.smoothing,
+                    self.crowding, corrected, *self.matches, total,
+                )  # fmt: skip
+                chosen = chosen & ~codes.left_out
+            _add(codes.term[chosen], self.matches.start, self.matches.disease, gain, total)
+        denied = codes.term[~codes.present]
+        if len(denied):
+            _deny(denied, self.parameters.negated_weight, self.term_probability, *self.profiles[:3], total)
+        return total
 
-    def _posterior(self, scores: FloatArray) -> tuple[FloatArray, float]:
-        """Shares of the posterior over all diseases and `none of them`, whose log likelihood ratio is 0."""
+    def _left_out_factors(self, codes: Codes) -> FloatArray | None:
+        """Per term: P(term) with the patient over P(term) without; None where that changes nothing."""
+        if not self.background.n_patients or not codes.left_out.any():
+            return None
+        p, counts, n = self.parameters, np.asarray(self.background.counts), self.background.n_patients
+        prior = p.annotation_patients * self.annotation_probability
+        without = np.maximum((np.maximum(counts - 1, 0) + prior) / (n - 1 + p.annotation_patients), p.background_floor)
+        return np.asarray(self.term_probability / without)
+
+    def explain(self, codes: Codes, personal: Sequence[FloatArray] = (), *, top: int = 10) -> Explained:
+        """Full likelihood ratios of one patient and the account of the first `top`, as numbers."""
+        n = len(self.knowledge.diseases)
+        total = self.log_ratios(codes)
+        for each in personal:
+            total[:n] += each
+        return self._explained(codes, total, top)
+
+    def _explained(self, codes: Codes, total: FloatArray, top: int) -> Explained:
+        n = len(self.knowledge.diseases)
+        posterior = self.posterior(total)
+        first = self._first(posterior[:n], top)
+        contribution, matched = self._account(codes, first)
+        p_common = posterior[n:]
+        return Explained(
+            first, total[first], posterior[first], contribution, matched, float(posterior[:n].sum()), p_common
+        )
+
+    def _account(self, codes: Codes, diseases: LongArray) -> tuple[FloatArray, IntArray]:
+        corrected = self._left_out_factors(codes)
+        factors = np.ones(1) if corrected is None else corrected
         p = self.parameters
-        weights = self._log_prior + p.temperature * scores
-        none = np.log1p(-p.any_prevalence)
-        largest = max(float(weights.max(initial=none)), float(none))
-        shares = np.exp(weights - largest)
-        total = shares.sum() + np.exp(none - largest)
-        return np.asarray(shares / total), float(shares.sum() / total)
+        contribution = np.zeros((len(diseases), len(codes.term)))
+        matched = np.full((len(diseases), len(codes.term)), -1, np.int32)
+        _account(
+            codes.term, codes.present, codes.noise, codes.left_out & (corrected is not None), factors, diseases,
+            p.gain, p.smoothing, self.crowding, *self.matches,
+            p.negated_weight, self.term_probability, *self.profiles[:3], contribution, matched,
+        )  # fmt: skip
+        return contribution, matched
 
-    def _first(self, posterior: FloatArray, top: int) -> NDArray[np.int64]:
+    def posterior(self, total: FloatArray) -> FloatArray:
+        """Shares of rare diseases, common explanations and `none of them` (not listed), whose log ratio is 0."""
+        weights = self._log_prior + self.parameters.temperature * total
+        none = float(np.log(max(1e-12, 1 - np.exp(self._log_prior).sum())))
+        largest = max(float(weights.max()), none)
+        shares = np.exp(weights - largest)
+        return np.asarray(shares / (shares.sum() + np.exp(none - largest)))
+
+    def _first(self, posterior: FloatArray, top: int) -> LongArray:
         """The `top` most probable diseases; ties by index."""
         n = min(top, len(self.ranked))
         if n <= 0:
@@ -237,42 +328,93 @@ class Ranker:
         near = np.flatnonzero(posterior >= edge)
         return near[np.lexsort((near, -posterior[near]))][:n]
 
+    def rank(self, evidence: Sequence[Evidence], person: Person = UNKNOWN_PERSON, *, top: int = 10) -> Ranking:
+        """Rank all diseases and explain the first `top`.
+
+        The same evidence gives the same ranking to the last bit, in whatever order it comes. Unknown terms and other
+        assertions than present and negated are left out. Without a present finding the list is empty.
+        """
+        findings = self.findings(evidence)
+        codes = self.codes(findings)
+        personal = self._personal(person, _age(evidence, person))
+        total = self.log_ratios(codes)
+        n = len(self.knowledge.diseases)
+        for _, each in personal:
+            total[:n] += each
+        masked: dict[int, tuple[list[Finding], Codes]] = {}
+        for disease in sorted(self._masked(evidence)):
+            left = self.findings(evidence, unmasked_for=disease)
+            masked[disease] = (left, self.codes(left))
+            contribution, _ = self._account(masked[disease][1], np.array([disease]))
+            total[disease] = contribution.sum() + sum(each[disease] for _, each in personal)
+        explained = self._explained(codes, total, top)
+        if not codes.present.any():
+            return Ranking(explained.p_any, len(findings), (), self._common(explained))
+        entries = tuple(
+            self._entry(place, explained, findings, masked.get(int(disease)), personal)
+            for place, disease in enumerate(explained.disease)
+        )
+        return Ranking(explained.p_any, len(findings), entries, self._common(explained))
+
+    def _masked(self, evidence: Sequence[Evidence]) -> set[int]:
+        ids = {each for mention in evidence for each in mention.masked_for}
+        return {index for each in ids if (index := self.knowledge.index_of(each)) is not None}
+
+    def _common(self, explained: Explained) -> tuple[CommonExplanation, ...]:
+        """Common explanations that hold at least one percent of the posterior, the most probable first."""
+        found = [
+            CommonExplanation(condition.name, float(share))
+            for condition, share in zip(COMMON_CONDITIONS, explained.p_common, strict=True)
+            if share >= COMMON_SHOWN
+        ]
+        return tuple(sorted(found, key=lambda each: (-each.posterior, each.name)))
+
     # --- explaining ---
 
-    def _explained(
+    def _entry(
         self,
         place: int,
-        disease: int,
-        findings: Sequence[_Finding],
-        person: Person,
-        scores: FloatArray,
-        posterior: FloatArray,
+        explained: Explained,
+        findings: Sequence[Finding],
+        masked: tuple[list[Finding], Codes] | None,
+        personal: Sequence[tuple[str, FloatArray]],
     ) -> RankedDisease:
-        contributions = [self._contribution(finding, disease) for finding in findings]
-        contributions += self._personal(person, disease)
-        contributions.sort(key=lambda each: (-each.log10_lr, each.hpo_id))
-        record = self.knowledge.diseases[disease]
+        disease = int(explained.disease[place])
+        contribution, matched = explained.contribution[place], explained.matched[place]
+        if masked is not None:
+            findings = masked[0]
+            account = self._account(masked[1], np.array([disease]))
+            contribution, matched = account[0][0], account[1][0]
+        parts = [
+            self._contribution(finding, float(value), int(match))
+            for finding, value, match in zip(findings, contribution, matched, strict=True)
+        ]
+        parts += [
+            Contribution("", label, None, None, float(each[disease]) / LN10, "person", "present")
+            for label, each in personal
+            if each[disease] != 0.0
+        ]
+        parts.sort(key=lambda each: (-each.log10_lr, each.hpo_id, each.assertion))
         expected = self._expected(disease, findings)
         return RankedDisease(
-            rank=place,
-            disease_id=record.id,
-            disease_name=record.name,
-            log10_lr=float(scores[disease] / np.log(10)),
-            posterior=float(posterior[disease]),
-            contributions=tuple(contributions),
+            rank=place + 1,
+            disease_id=self.knowledge.diseases[disease].id,
+            disease_name=self.knowledge.diseases[disease].name,
+            log10_lr=float(explained.log_ratio[place]) / LN10,
+            posterior=float(explained.posterior[place]),
+            contributions=tuple(parts),
             expected_absent=tuple(self.knowledge.terms[term] for term, _ in expected[:EXPECTED_SHOWN]),
-            next_test=self._next_test(expected, findings),
+            next_test=self._next_test(expected, findings, disease),
         )
 
-    def _contribution(self, finding: _Finding, disease: int) -> Contribution:
-        value, matched = self._pair(finding, disease)
+    def _contribution(self, finding: Finding, value: float, matched: int) -> Contribution:
         knowledge, mention = self.knowledge, finding.mention
         return Contribution(
             hpo_id=knowledge.terms[finding.term],
             label=knowledge.labels[finding.term],
-            matched_id=None if matched is None else knowledge.terms[matched],
-            matched_label=None if matched is None else knowledge.labels[matched],
-            log10_lr=float(value / np.log(10)),
+            matched_id=None if matched < 0 else knowledge.terms[matched],
+            matched_label=None if matched < 0 else knowledge.labels[matched],
+            log10_lr=value / LN10,
             origin=mention.origin,
             assertion=mention.assertion,
             source_id=mention.source_id,
@@ -282,53 +424,40 @@ class Ranker:
             known_night=mention.known_night,
         )
 
-    def _pair(self, finding: _Finding, disease: int) -> tuple[float, int | None]:
-        """Natural log ratio of one finding for one disease, and the term it matched."""
-        if finding.present:
-            noise = self._noise(finding)
-            ratios = self.ratios(finding.term)
-            at = int(np.searchsorted(ratios.disease, disease))
-            if at < len(ratios.disease) and ratios.disease[at] == disease:
-                return float(np.log(noise + (1 - noise) * ratios.ratio[at])), int(ratios.matched[at])
-            return float(np.log(noise)), None
-        low, high = int(self.profiles.start[finding.term]), int(self.profiles.start[finding.term + 1])
-        at = low + int(np.searchsorted(self.profiles.disease[low:high], disease))
-        if at < high and self.profiles.disease[at] == disease:
-            belief = self.parameters.negated_weight
-            ratio = (1 - belief * self.profiles.probability[at]) / (1 - belief * self.term_probability[finding.term])
-            return float(min(0.0, np.log(ratio))), finding.term
-        return 0.0, None
-
-    def _personal(self, person: Person, disease: int) -> list[Contribution]:
-        value = float(self._sex_log_ratio(person)[disease])
-        if value == 0.0:
-            return []
-        label = f"sex: {person.sex}"
-        return [
-            Contribution("", label, None, None, value / np.log(10), "person", "present", None, None, None, None, None)
-        ]
-
-    def _expected(self, disease: int, findings: Sequence[_Finding]) -> list[tuple[int, float]]:
+    def _expected(self, disease: int, findings: Sequence[Finding]) -> list[tuple[int, float]]:
         """Terms frequent in the disease that are not among the findings nor implied by one, most frequent first."""
-        low, high = np.searchsorted(self._pooled[0], [disease, disease + 1])
-        terms, shares = self._pooled[1][low:high], self._pooled[2][low:high]
-        seen = {int(up) for finding in findings if finding.present for up in self.knowledge.ancestors(finding.term)}
+        low, high = np.searchsorted(self.pooled.disease, [disease, disease + 1])
+        terms, shares = self.pooled.term[low:high], self.pooled.probability[low:high]
+        frequent = shares >= EXPECTED_SHARE
+        seen = {finding.term for finding in findings if finding.present}
+        for finding in findings:
+            if finding.present:
+                seen.update(self._proper_ancestors(finding.term))
         expected = [
-            (int(term), float(share))
-            for term, share in zip(terms, shares, strict=True)
-            if share >= EXPECTED_SHARE and int(term) not in seen and self.knowledge.phenotypic[term]
+            (term, share)
+            for term, share in zip(terms[frequent].tolist(), shares[frequent].tolist(), strict=True)
+            if term not in seen and self.knowledge.phenotypic[term]
         ]
         return sorted(expected, key=lambda each: (-each[1], each[0]))
 
-    def _next_test(self, expected: list[tuple[int, float]], findings: Sequence[_Finding]) -> NextTest | None:
-        """The expected finding with the largest expected log likelihood ratio (Kullback-Leibler divergence)."""
+    def _next_test(
+        self, expected: list[tuple[int, float]], findings: Sequence[Finding], disease: int
+    ) -> NextTest | None:
+        """The expected finding whose test would, on average, move the log ratio most.
+
+        That is the largest Kullback-Leibler divergence between present and absent in the disease and in the background,
+        among findings not yet known to be absent.
+        """
         denied = {finding.term for finding in findings if not finding.present}
         best: tuple[float, int, float, float] | None = None
         for term, share in expected:
             common = float(self.term_probability[term])
-            if_present, if_absent = log10(share / common), log10((1 - share) / (1 - min(common, 0.999)))
-            gain = share * if_present + (1 - share) * if_absent
-            if term not in denied and (best is None or gain > best[0]):
+            if term in denied or common >= share:
+                continue
+            ratio = (self.parameters.gain * share / common + self.parameters.smoothing) / self.crowding[disease]
+            if_present, if_absent = log10(ratio), log10((1 - share) / (1 - common))
+            gain = share * if_present - (1 - share) * if_absent
+            if best is None or gain > best[0]:
                 best = (gain, term, if_present, if_absent)
         if best is None:
             return None
@@ -336,34 +465,97 @@ class Ranker:
         return NextTest(self.knowledge.terms[term], self.knowledge.labels[term], if_present, if_absent)
 
 
-_Profile = tuple[tuple[IntArray, IntArray, FloatArray], Profiles, FloatArray]
-_PROFILES: dict[tuple[str, str], _Profile] = {}
+def _age(evidence: Sequence[Evidence], person: Person) -> float | None:
+    """Age in years at the last finding; None where it is not known."""
+    times = [mention.event_time.date() for mention in evidence if mention.event_time is not None]
+    if person.birth_date is None or not times:
+        return None
+    return (max(times) - person.birth_date).days / 365.25
 
 
-def _profiles(knowledge: Knowledge, parameters: RankingParameters) -> _Profile:
-    """What does not depend on the background: the pooled rows, the profiles, the background the annotations suggest.
+def _borrowed_mass(knowledge: Knowledge, masses: FloatArray) -> FloatArray:
+    return np.asarray(relative_matrix(knowledge) @ masses)
 
-    The rankers of all months share them; only the last used knowledge and parameters are kept.
-    """
-    key = (knowledge.version, repr(parameters))
-    if key not in _PROFILES:
-        pooled = pool_rows(knowledge, parameters)
-        profiles = propagate(knowledge, pooled, parameters)
-        _PROFILES.clear()
-        _PROFILES[key] = pooled, profiles, annotation_background(profiles, len(np.unique(pooled[0])))
-    return _PROFILES[key]
+
+def _with_common(rare: Profiles, common: Profiles, n_diseases: int) -> Profiles:
+    """Rare and common profiles in one CSR; common explanations follow the diseases."""
+    n_terms = len(rare.start) - 1
+    term = np.concatenate([np.repeat(np.arange(n_terms), np.diff(each.start)) for each in (rare, common)])
+    disease = np.concatenate([rare.disease, common.disease + np.int32(n_diseases)])
+    order = np.lexsort((disease, term))
+    return Profiles(
+        rare.start + common.start,
+        disease[order],
+        np.concatenate([rare.probability, common.probability])[order],
+        np.concatenate([rare.own, common.own])[order],
+    )
 
 
 @numba.njit(cache=True)
-def _add_present(total, disease, ratio, noise):  # type: ignore[no-untyped-def]
-    floor = np.log(noise)
-    total += floor
-    for e in range(len(disease)):
-        total[disease[e]] += np.log(noise + (1.0 - noise) * ratio[e]) - floor
+def _add(terms, start, disease, gain, total):  # type: ignore[no-untyped-def]
+    for term in terms:
+        for e in range(start[term], start[term + 1]):
+            total[disease[e]] += gain[e]
 
 
 @numba.njit(cache=True)
-def _add_denied(total, disease, probability, weight, background):  # type: ignore[no-untyped-def]
-    base = np.log(1.0 - weight * background)
-    for e in range(len(disease)):
-        total[disease[e]] += min(0.0, np.log(1.0 - weight * probability[e]) - base)
+def _add_corrected(  # type: ignore[no-untyped-def]
+    terms, noise, gain, smoothing, crowding, factors, start, disease, matched, strength, total
+):
+    for term in terms:
+        for e in range(start[term], start[term + 1]):
+            total[disease[e]] += _gain_of(
+                strength[e] * factors[matched[e]], noise, gain, smoothing, crowding[disease[e]]
+            )
+
+
+@numba.njit(cache=True)
+def _gain_of(strength, noise, gain, smoothing, crowding):  # type: ignore[no-untyped-def]
+    ratio = (gain * strength + smoothing) / crowding
+    return np.log(noise + (1.0 - noise) * ratio) - np.log(noise + (1.0 - noise) * smoothing / crowding)
+
+
+@numba.njit(cache=True)
+def _denial(probability, common, belief):  # type: ignore[no-untyped-def]
+    return min(0.0, np.log((1.0 - belief * probability) / (1.0 - belief * common)))
+
+
+@numba.njit(cache=True)
+def _deny(terms, belief, background, start, disease, probability, total):  # type: ignore[no-untyped-def]
+    for term in terms:
+        for e in range(start[term], start[term + 1]):
+            total[disease[e]] += _denial(probability[e], background[term], belief)
+
+
+@numba.njit(cache=True)
+def _place(start, disease, term, wanted):  # type: ignore[no-untyped-def]
+    low, high = start[term], start[term + 1]
+    while low < high:
+        middle = (low + high) // 2
+        if disease[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < start[term + 1] and disease[low] == wanted else -1
+
+
+@numba.njit(cache=True)
+def _account(  # type: ignore[no-untyped-def]
+    terms, present, noise, left_out, factors, diseases, gain, smoothing, crowding,
+    start, disease, matched, strength, belief, background, p_start, p_disease, probability, out, out_matched,
+):  # fmt: skip
+    for j in range(len(diseases)):
+        d = diseases[j]
+        for i in range(len(terms)):
+            if present[i]:
+                out[j, i] = np.log(noise[i] + (1.0 - noise[i]) * smoothing / crowding[d])
+                e = _place(start, disease, terms[i], d)
+                if e >= 0:
+                    much = strength[e] * factors[matched[e]] if left_out[i] else strength[e]
+                    out[j, i] += _gain_of(much, noise[i], gain, smoothing, crowding[d])
+                    out_matched[j, i] = matched[e]
+            else:
+                e = _place(p_start, p_disease, terms[i], d)
+                if e >= 0:
+                    out[j, i] = _denial(probability[e], background[terms[i]], belief)
+                    out_matched[j, i] = terms[i]

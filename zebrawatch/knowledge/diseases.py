@@ -22,8 +22,9 @@ from zebrawatch.errors import KnowledgeError
 from zebrawatch.knowledge import annotations as published
 from zebrawatch.knowledge.name_phenotypes import NamePhenotypes
 from zebrawatch.knowledge.ontology import MODE_OF_INHERITANCE, ONSET, PHENOTYPIC_ABNORMALITY, Ontology
+from zebrawatch.knowledge.relatives import relatives
 
-FORMAT = 1
+FORMAT = 2
 LARGEST_FAMILY = 10  # OUTCOMES, match tiers: a parent counts where it has at most 10 descendant diseases
 
 Source = Literal["hpoa", "orphanet", "name"]
@@ -160,6 +161,12 @@ class Knowledge:
     """Per disease: share of females among the affected; one half where nothing speaks for another."""
     prevalence: FloatArray
     """Per disease and person; NaN where unknown."""
+    relative_start: NDArray[np.int64]
+    """CSR over diseases: annotated diseases that resemble one by name, gene, series or parent (relatives.py)."""
+    relative: IntArray
+    relative_weight: FloatArray
+    likeness: FloatArray
+    """Per disease: likeness of its nearest relative, 0 to 1."""
     releases: Mapping[str, str]
     version: str
     """Digest of the inputs and of this format."""
@@ -368,6 +375,7 @@ def _build(files: KnowledgeFiles, ontology: Ontology) -> Knowledge:
         **_hierarchy(ontology, terms),
         **rows,
         **_traits(diseases),
+        **relatives(diseases),
         releases=inputs.releases,
         version=_digest(files, inputs.releases),
     )

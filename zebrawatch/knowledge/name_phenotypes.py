@@ -24,7 +24,8 @@ def _stem(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "is", "us")) else word
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """Words of a name or label, in lower case, without plural and British spelling."""
     return tuple(_stem(word) for word in _WORD.findall(text.lower()))
 
 
@@ -52,22 +53,22 @@ class NamePhenotypes:
                     ]
                 )
                 for text in texts:
-                    words = _words(text)
-                    if words and len(words) <= _LONGEST and len("".join(words)) > 4:
-                        found.setdefault(words, term.id)
+                    key = words(text)
+                    if key and len(key) <= _LONGEST and len("".join(key)) > 4:
+                        found.setdefault(key, term.id)
         return cls(found)
 
     def find(self, names: Iterable[str]) -> list[str]:
         """HPO ids named in any of the names, longest wording first, in order of id; denied ones are left out."""
         found: set[str] = set()
         for name in names:
-            words = _words(name)
+            text = words(name)
             at = 0
-            while at < len(words):
-                for length in range(min(_LONGEST, len(words) - at), 0, -1):
-                    term = self.by_words.get(words[at : at + length])
+            while at < len(text):
+                for length in range(min(_LONGEST, len(text) - at), 0, -1):
+                    term = self.by_words.get(text[at : at + length])
                     if term is not None:
-                        if at == 0 or words[at - 1] not in _DENIAL:
+                        if at == 0 or text[at - 1] not in _DENIAL:
                             found.add(term)
                         at += length
                         break
