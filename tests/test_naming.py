@@ -69,6 +69,7 @@ def told(text: str) -> set[tuple[str, str | None, str, str]]:
         ("?Fabry, to discuss.", ("Fabry", "OMIM:301500", "name", "specific")),
         ("Fabry's disease was ruled out.", ("Fabry's disease", "OMIM:301500", "name", "specific")),
         ("Anderson–Fabry\ndisease considered", ("Anderson–Fabry\ndisease", "OMIM:301500", "synonym", "specific")),
+        ("raise the question of Fabry syndrome", ("Fabry syndrome", "OMIM:301500", "synonym", "specific")),
         ("GLA gene sequencing sent", ("GLA", "OMIM:301500", "gene", "specific")),
         ("NOTCH3 negative", ("NOTCH3", "OMIM:125310", "gene", "specific")),
         ("?CADASIL", ("CADASIL", "OMIM:125310", "abbreviation", "specific")),
@@ -106,6 +107,9 @@ def test_what_a_note_names(text: str, expected: tuple[str, str | None, str, str]
         "Fabrydisease",  # no word boundary
         "basic metabolic panel normal",
         "eGFR 60, CAD, ALL: penicillin",
+        "T 36.8 C, GLA 72 bpm",
+        "tandem-MS metabolic screen submitted",
+        "Mock-Fabry disease",  # the second half of another name
     ],
 )
 def test_what_names_nothing(text: str) -> None:
@@ -144,6 +148,17 @@ def test_assertion_is_kept_for_the_reader() -> None:
 def test_coded_events(event: tuple[str, str | None, str | None, str | None, str | None, str | None], kind: str) -> None:
     kinds = {n.kind for n in made().of_event(*event) if n.disease_id == "OMIM:301500"}
     assert kinds == {kind}
+
+
+def test_a_confirmed_condition_confirms_the_disease_it_names_and_not_its_relatives() -> None:
+    hits = made().of_event("Condition", None, "Gaucher disease type 1", None, "confirmed", None)
+    assert {n.disease_id for n in hits if n.kind == "confirmed"} == {"OMIM:230800"}
+    assert {n.disease_id for n in hits if n.kind == "specific"} >= {"OMIM:230900"}
+
+
+def test_a_variant_in_a_gene_of_two_diseases_confirms_neither() -> None:
+    hits = made().of_event("Observation", None, "GBA1 sequencing", "pathogenic variant in GBA1", "final", None)
+    assert {n.kind for n in hits if n.evidence_class == "gene"} == {"specific"}
 
 
 def test_a_referral_order_is_a_general_suspicion() -> None:
@@ -197,7 +212,7 @@ DATA = Path(os.environ.get("ZEBRAWATCH_DATA", Path(__file__).parents[2] / "share
 
 
 def test_every_row_of_the_tables_has_a_source_or_a_reason() -> None:
-    for table in ("drugs", "tests", "general", "kept_out"):
+    for table in ("drugs", "tests", "general", "kept_out", "exceptions"):
         assert all(len(row) >= 2 and all(cell.strip() for cell in row) for row in _rows(table))
 
 

@@ -31,6 +31,9 @@ LARGEST_PARENT = 10
 """A parent names its children where it has at most 10 descendant diseases (OUTCOMES)."""
 SHORT = 4
 """Abbreviations of four letters or fewer count only beside a long form or a code (OUTCOMES)."""
+_EXCEPTION = "exception"
+_CONFIRMED_BY_NAME = ("name", "synonym", "abbreviation")
+"""Classes that say which disease is meant; a parent or a gene of several diseases does not."""
 LARGEST_CODE = 10
 """An ICD code that more diseases share names none of them."""
 
@@ -38,9 +41,14 @@ CLASSES = (
     "name", "synonym", "abbreviation", "parent", "gene", "drug", "test", "code", "referral", "panel", "thought",
 )  # fmt: skip
 _GENE = re.compile(r"[A-Z][A-Z0-9]{1,9}(?:orf\d+)?(?:-[A-Z0-9]+)?\Z")
-_GENE_NEAR = re.compile(
-    r"\b(?:genes?|genetic|mutations?|mutated|variants?|pathogenic|vus|sequencing|hetero\w*|homo\w*|hemizygous|panel|exons?|"
-    r"alleles?|deletion|duplication|carrier|exome|molecular|c \d+|p [a-z]{3}\d+|del|dup)\b"
+_GENE_BEFORE = re.compile(
+    r"\b(?:genes?|mutations?|mutated|variants?|pathogenic|vus|sequencing|sequence|deletions?|duplications?|tests?|testing|"
+    r"analysis|alleles?|carrier|panel|exome)(?: (?:in|of|for|including|the|both|at))* *\Z"
+)
+_GENE_AFTER = re.compile(
+    r"\A *(?:genes?|genetic|mutations?|mutated|variants?|pathogenic|vus|sequencing|sequence|panel|exons?|alleles?|"
+    r"deletions?|duplications?|tests?|testing|analysis|genotype|genotyping|related|c \d+\w* ?[acgt]?|"
+    r"p [a-z]{3}\d+|hetero\w*|homo\w*|hemizygous)\b"
 )
 _QUERY_NEAR = re.compile(
     r"(?:\?|\b(?:query|possible|probable|suspected|suspect|consider|considering|exclude|excluded|rule out|ruled out|"
@@ -48,8 +56,8 @@ _QUERY_NEAR = re.compile(
     r"ddx|dx|diagnosis of|diagnosed with|known|confirmed)) *\Z"
 )
 _DIAGNOSIS_NEAR = re.compile(
-    r"\b(?:diagnos\w+(?: (?:of|with|is|was|as|includes?|made))?|dx|known|case of|confirmed|consistent with|ddx|"
-    r"differential(?: diagnosis)?(?: includes?)?)(?: (?:a|an|the|with|of|primary|hereditary|genetic))? *\Z"
+    r"\b(?:diagnos\w+(?: (?:of|with|is|was|as|includes?|made))?|dx|ddx|differential(?: diagnosis)?(?: includes?)?)"
+    r"(?: (?:a|an|the|with|of|primary|hereditary|genetic))? *\Z"
 )
 _SENTENCE_END = re.compile(r"[.;!]\s|\n\s*\n")
 _CONFIRMING = re.compile(r"\b(?:pathogenic|positive|confirmed|detected|homozygous|hemizygous|deficient|affected)\b")
@@ -183,11 +191,15 @@ class Namer:
         context = Context(text)
         found: dict[tuple[int, int, str | None, str], Naming] = {}
         waiting: list[Naming] = []
+        excepted: list[tuple[int, int]] = []
         for place, start, end in hits:
             first, last = spelled.place(start), spelled.place(end - 1) + 1
-            crosses = _SENTENCE_END.search(text, first, last) is not None
+            if _SENTENCE_END.search(text, first, last) or _in_compound(text, first):
+                continue
             for entry in self._entries[place]:
-                if crosses or not _written(entry, spelled, text[first:last], start, end):
+                if entry.evidence_class == _EXCEPTION:
+                    excepted.append((first, last))
+                elif not _written(entry, spelled, text[first:last], start, end):
                     continue
                 naming = _naming(entry, context, spelled, first, last, start)
                 if entry.rule == "short":
@@ -198,7 +210,8 @@ class Namer:
         for naming in waiting:
             if naming.disease_id in named:
                 found.setdefault(naming[:4], naming)  # type: ignore[arg-type]
-        return sorted(found.values(), key=lambda one: (one.start, one.end, one.disease_id or "", one.evidence_class))
+        kept = [one for one in found.values() if not _within(one, excepted)]
+        return sorted(kept, key=lambda one: (one.start, one.end, one.disease_id or "", one.evidence_class))
 
     def of_event(
         self,
@@ -218,17 +231,26 @@ class Namer:
             Naming(None, None, disease, "code", "specific", False, "present")
             for disease in self.naming_set.codes.get((code or "").upper(), ())
         ]
-        written = [
-            naming._replace(start=None, end=None)
-            for text in dict.fromkeys((display or "", text_value or ""))
-            for naming in self.find(text)
-        ]
+        written = [hit for text in dict.fromkeys((display or "", text_value or "")) for hit in _whole(self.find(text))]
         family = resource_type == "FamilyMemberHistory" or relationship is not None
         confirmed = resource_type == "Condition" and status is not None and status.split()[-1].lower() == "confirmed"
         result = resource_type in ("Observation", "DiagnosticReport") and _confirms(f"{display} {text_value}")
-        return list(
-            dict.fromkeys(_as_event(naming, family, confirmed, result, resource_type) for naming in coded + written)
-        )
+        # A display is one name: a shorter name inside it is not meant.
+        meant = [hit for hit, whole in written if whole or hit.evidence_class not in _CONFIRMED_BY_NAME]
+        named = {hit.disease_id for hit in meant if hit.evidence_class in _CONFIRMED_BY_NAME}
+        proven = {hit.disease_id for hit in coded} | named if confirmed else named if result else set()
+        if result:
+            proven |= self._proven_by_test(meant)
+        hits = [*coded, *(hit._replace(start=None, end=None) for hit in meant)]
+        return list(dict.fromkeys(_as_event(hit, family, proven) for hit in hits))
+
+    def _proven_by_test(self, hits: Iterable[Naming]) -> set[str | None]:
+        """Diseases whose own test, or whose gene that is nobody else's, came back positive."""
+        by_class: dict[str, set[str | None]] = {"gene": set(), "test": set()}
+        for hit in hits:
+            if hit.evidence_class in by_class:
+                by_class[hit.evidence_class].add(hit.disease_id)
+        return set().union(*(found for found in by_class.values() if len(found) == 1))
 
     def _hits(self, text: str) -> Iterator[tuple[int, int, int]]:
         last = len(text)
@@ -237,16 +259,32 @@ class Namer:
                 yield place, start, end
 
 
-def _as_event(naming: Naming, family: bool, confirmed: bool, result: bool, resource_type: str) -> Naming:
+def _in_compound(text: str, first: int) -> bool:
+    """Whether a hit is the second half of a hyphenated word: Pick disease in Niemann-Pick disease."""
+    return first > 1 and text[first - 1] in "-‐‑–" and text[first - 2].isalpha()
+
+
+def _within(naming: Naming, spans: Iterable[tuple[int, int]]) -> bool:
+    return any(first <= (naming.start or 0) and (naming.end or 0) <= last for first, last in spans)
+
+
+def _whole(hits: Iterable[Naming]) -> list[tuple[Naming, bool]]:
+    """Hits, and whether each stands by itself, not inside a longer name (cystinosis in nephropathic cystinosis)."""
+    spans = {(hit.start or 0, hit.end or 0) for hit in hits if hit.evidence_class in _CONFIRMED_BY_NAME}
+
+    def inside(hit: Naming) -> bool:
+        own = (hit.start or 0, hit.end or 0)
+        return any(first <= own[0] and own[1] <= last and (first, last) != own for first, last in spans)
+
+    return [(hit, not inside(hit)) for hit in hits]
+
+
+def _as_event(naming: Naming, family: bool, proven: set[str | None]) -> Naming:
     if family:
         return naming._replace(kind="family")
-    if naming.kind != "specific":
-        return naming
-    diagnosis = confirmed and not naming.phenotype_name
-    proof = result and naming.evidence_class in ("gene", "test", "name", "synonym") and not naming.phenotype_name
-    if resource_type == "Condition" and naming.evidence_class in ("drug", "test"):
-        diagnosis = False
-    return naming._replace(kind="confirmed") if diagnosis or proof else naming
+    if naming.kind == "specific" and naming.disease_id in proven and not naming.phenotype_name:
+        return naming._replace(kind="confirmed")
+    return naming
 
 
 def _confirms(text: str) -> bool:
@@ -259,8 +297,10 @@ def _written(entry: Entry, spelled: Plain, original: str, start: int, end: int) 
     if entry.rule in ("exact", "short"):
         return original == entry.exact
     if entry.rule == "gene":
-        near = f"{spelled.text[max(0, start - 40) : start]} {spelled.text[end : end + 40]}"
-        return original == entry.exact and _GENE_NEAR.search(near) is not None
+        if original != entry.exact:
+            return False
+        before, after = spelled.text[max(0, start - 40) : start], spelled.text[end : end + 24]
+        return _GENE_BEFORE.search(before) is not None or _GENE_AFTER.search(after) is not None
     if entry.rule == "eponym":
         return original[:1].isupper() and _QUERY_NEAR.search(spelled.text[max(0, start - 24) : start]) is not None
     return True
@@ -313,6 +353,7 @@ class _Builder:
     def build(self) -> NamingSet:
         for disease in self._diseases:
             self._add_names(disease)
+        self._add_exchanged()
         self._add_parents()
         self._add_groups()
         self._add_series()
@@ -321,6 +362,8 @@ class _Builder:
         self._add_sourced("test", "tests")
         for phrase, evidence_class, source in _rows("general"):
             self._put(phrase.lower(), Entry(None, evidence_class, source, exact=phrase))
+        for phrase, reason in _rows("exceptions"):
+            self._put(key(phrase), Entry(None, _EXCEPTION, reason, exact=phrase))
         entries = {wording: tuple(found.values()) for wording, found in sorted(self._entries.items())}
         codes = self._codes()
         return NamingSet(entries, codes, frozenset(self._kept_out), _digest(self._knowledge.version, entries, codes))
@@ -347,6 +390,21 @@ class _Builder:
         eponym = eponym_of(text)
         if eponym is not None:
             self._put(eponym, Entry(disease_id, evidence_class, source, "eponym"))
+
+    def _add_exchanged(self) -> None:
+        """Morquio disease is also written Morquio syndrome, unless that is another disease's name."""
+        names = {wording for wording, found in self._entries.items() if not all(e.rule for e in found.values())}
+        for disease in self._diseases:
+            for name in disease.names:
+                eponym = eponym_of(name.text)
+                if eponym is None:
+                    continue
+                tail = "syndrome" if name.text.endswith("disease") else "disease"
+                for wording in wordings(f"{eponym} {tail}"):
+                    if wording not in names:
+                        self._put(
+                            wording, Entry(disease.id, "synonym", f"{name.source}, disease and syndrome exchanged")
+                        )
 
     def _add_parents(self) -> None:
         children = _descendants(self._diseases)
