@@ -79,7 +79,7 @@ class DecodeContext:
 
 
 _BATCH_ROWS = 8192
-_BATCH_BYTES = 16 * 1024 * 1024
+_BATCH_BYTES = 8 * 1024 * 1024
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "patient": columns.PATIENT_COLUMNS,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
 
 from charset_normalizer import from_bytes
@@ -74,6 +75,7 @@ _RANK: dict[str, int] = {PLAIN: 0, HTML: 1, RTF: 2, XML: 3, PDF: 4}
 _UNTOLD = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/unknown"})
 
 
+@lru_cache(maxsize=1024)
 def media_type(content_type: str | None) -> tuple[str, str | None]:
     """Media type (lower case) and charset of a Content-Type such as `text/plain; charset=utf-8`."""
     if not content_type:
@@ -85,6 +87,7 @@ def media_type(content_type: str | None) -> tuple[str, str | None]:
     return kind.strip().lower(), charset.group(1) if charset else None
 
 
+@lru_cache(maxsize=1024)
 def rank_of(content_type: str | None) -> int | None:
     """Place of a media type in the order of taking, 0 first; None where no text can come from it."""
     kind = media_type(content_type)[0]
@@ -128,7 +131,7 @@ def _read(form: str, data: bytes, charset: str | None, limits: TextLimits) -> st
     if form == HTML:
         from zebrawatch.fhir.markup import html_text
 
-        return clean(html_text(decode_text(data, charset or _charset_of_markup(data))))
+        return clean(html_text(_decode_markup(data, charset)))
     if form == RTF:
         from zebrawatch.fhir.rtf import rtf_text
 
@@ -165,6 +168,15 @@ def _sniff(data: bytes) -> str | None:
 _META = re.compile(
     rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([\w.:+-]+)|<\?xml[^>]{0,100}encoding\s*=\s*[\"']([\w.:+-]+)", re.IGNORECASE
 )
+
+
+def _decode_markup(data: bytes, charset: str | None) -> str:
+    if charset is None and not _has_mark(data):
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            charset = _charset_of_markup(data)
+    return decode_text(data, charset)
 
 
 def _charset_of_markup(data: bytes) -> str | None:
@@ -212,6 +224,7 @@ def decode_text(data: bytes, charset: str | None = None) -> str:
     return _guessed(data)
 
 
+@lru_cache(maxsize=256)
 def _codec(charset: str | None) -> str | None:
     if not charset:
         return None
