@@ -57,6 +57,16 @@ def find_export_record(folder: Path) -> ExportRecord | None:
     return None
 
 
+def reported_issues(folder: Path) -> dict[str, int]:
+    """Errors and lesser messages in an export's error files (`error/*.ndjson`, plain or gzip): counted, not repeated."""
+    found = {"error": 0, "notice": 0}
+    for path in sorted(folder.glob("error/*.ndjson*")):
+        for outcome in _objects(path):
+            for issue in outcome.get("issue") or []:
+                found["error" if issue.get("severity") in ("fatal", "error") else "notice"] += 1
+    return found
+
+
 def parse_instant(text: object) -> datetime | None:
     """A FHIR `instant` as UTC; None where it is absent, no instant, or without a time zone."""
     if not isinstance(text, str):
@@ -92,18 +102,16 @@ def _expected(url: object, resource_type: object, role: str, count: object) -> E
     return ExpectedFile(name, str(resource_type or ""), role, stated)
 
 
-def _log_events(path: Path) -> Iterator[dict[str, Any]]:
+def _objects(path: Path) -> Iterator[dict[str, Any]]:
     try:
         data = path.read_bytes()
         text = gzip.decompress(data) if path.suffix == ".gz" else data
         for line in filter(bytes.strip, text.splitlines()):
-            event = json.loads(line)
-            if isinstance(event, dict):
-                yield event
+            found = json.loads(line)
+            if isinstance(found, dict):
+                yield found
     except (OSError, EOFError, zlib.error, ValueError):
-        raise SourceError(
-            f"The export log {path} cannot be read to its end; copy or export the folder again."
-        ) from None
+        raise SourceError(f"{path} cannot be read to its end; copy or export the folder again.") from None
 
 
 def _from_export_log(path: Path) -> ExportRecord:
@@ -111,7 +119,7 @@ def _from_export_log(path: Path) -> ExportRecord:
     counts: dict[str, object] = {}
     failed: set[str] = set()
     open_export, instant = False, None
-    for event in _log_events(path):
+    for event in _objects(path):
         kind, detail = event.get("eventId"), event.get("eventDetail")
         detail = detail if isinstance(detail, dict) else {}
         url = str(detail.get("fileUrl") or "")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.export_record import LOG_NAMES, ExpectedFile, ExportRecord, find_export_record
+from connectors.export_record import LOG_NAMES, ExpectedFile, ExportRecord, find_export_record, reported_issues
 from connectors.manifest import (
     DATA_KINDS,
     Manifest,
@@ -85,7 +85,16 @@ def pull_folder(
             if fingerprint_folder(folder) != state:
                 raise SourceError(f"The folder {folder} changed while it was read; wait until its export has ended.")
             time = record.transaction_time if record else None
-            manifest = Manifest(str(folder), "folder", kind, time, files, fingerprint_of(files), source_state=state)
+            manifest = Manifest(
+                source=str(folder),
+                kind="folder",
+                data_kind=kind,
+                transaction_time=time,
+                files=files,
+                fingerprint=fingerprint_of(files),
+                notices=tuple(_notices(folder)),
+                source_state=state,
+            )
             publish(partial, destination, manifest)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -122,6 +131,12 @@ def list_files(folder: Path) -> Iterator[FoundFile]:
             for path in sorted(below.iterdir()):
                 if path.name.endswith(ENDINGS) and path.name not in LOG_NAMES and not path.name.startswith("."):
                     yield FoundFile(str(path.relative_to(folder)), path, deleted)
+
+
+def _notices(folder: Path) -> Iterator[str]:
+    for kind, count in reported_issues(folder).items():
+        if count:
+            yield f"{count} {'error' if kind == 'error' else 'message'}(s) reported by the export"
 
 
 def _data_kind(folder: Path, given: str | None) -> str:

@@ -35,6 +35,7 @@ TYPES = (
     "Encounter",
     "Condition",
     "Coverage",
+    "MedicationRequest",
     "DocumentReference",
     "DiagnosticReport",
     "FamilyMemberHistory",
@@ -42,7 +43,16 @@ TYPES = (
 FILE = r"GET /fhir/bulk-files/"
 STATUS = r"GET /fhir/bulk-status/"
 KICKOFF = r"GET /fhir/\$export"
-EVERYTHING = {"Patient": 3, "Encounter": 3, "Condition": 3, "Coverage": 3, "DocumentReference": 12, "Binary": 5}
+EVERYTHING = {
+    "Patient": 3,
+    "MedicationRequest": 2,
+    "Medication": 1,
+    "Encounter": 3,
+    "Condition": 3,
+    "Coverage": 3,
+    "DocumentReference": 12,
+    "Binary": 5,
+}
 DOCUMENTS = {
     "plain": ("text/plain", b"Seen in clinic, no seizures."),
     "html": ("text/html", b"<p>Tall stature</p>"),
@@ -98,6 +108,16 @@ def hospital() -> Iterator[dict[str, Any]]:
         yield note(f"n-{form}", "p1", contentType=kind, url=f"Binary/b-{form}")
     members = [{"entity": {"reference": "Patient/p3"}}]
     yield {"resourceType": "Group", "id": "g1", "type": "person", "actual": True, "member": members}
+    for key in ("m1", "m2"):
+        yield {
+            "resourceType": "MedicationRequest",
+            "id": f"r-{key}",
+            "status": "active",
+            "intent": "order",
+            "subject": {"reference": "Patient/p1"},
+            "medicationReference": {"reference": f"Medication/{key}"},
+        }
+    yield {"resourceType": "Medication", "id": "m1", "code": {"text": "miglustat"}}
     yield note("n-contained", "p2", contentType="text/plain", url="#inner")
     yield note("n-picture", "p2", contentType="image/png", url="Binary/b-picture")
     yield note("n-elsewhere", "p2", contentType="application/pdf", url="https://archive.example.org/77")
@@ -195,7 +215,7 @@ def test_a_bulk_night_has_what_smart_fetch_alone_has_and_the_documents(
 ) -> None:
     manifest = pull(server, tmp_path)
     found = ids(tmp_path / "night")
-    assert oracle == {one for one in found if not one.startswith(("Binary/", "Coverage/"))}
+    assert oracle == {one for one in found if not one.startswith(("Binary/", "Coverage/", "Medication/"))}
     assert {f"Binary/b-{form}" for form in DOCUMENTS} <= found
     assert {f"Coverage/i-p{n}" for n in (1, 2, 3)} <= found
     assert (manifest.kind, manifest.source) == ("bulk", server.url)
@@ -220,7 +240,7 @@ def test_a_crawl_finds_the_same(server: FaultProxy, oracle: set[str], tmp_path: 
     assert manifest.kind == "crawl"
     assert manifest.transaction_time is not None
     found = ids(tmp_path / "night")
-    assert oracle == {one for one in found if not one.startswith(("Binary/", "Coverage/"))}
+    assert oracle == {one for one in found if not one.startswith(("Binary/", "Coverage/", "Medication/"))}
     assert {f"Binary/b-{form}" for form in DOCUMENTS} <= found
 
 
@@ -256,6 +276,7 @@ def test_documents_come_as_they_are_and_what_cannot_be_had_is_counted(server: Fa
     assert "1 document(s) on another server" in said
     assert "1 attachment(s) without text" in said
     assert "the server does not offer FamilyMemberHistory" in said
+    assert "1 medication(s) an order points at that could not be had" in said
 
 
 def test_a_server_that_hands_out_documents_raw(server: FaultProxy, tmp_path: Path) -> None:
@@ -331,13 +352,13 @@ def test_three_nights_of_changes_deletions_and_a_merge(tmp_path: Path) -> None:
 
 def test_nights_that_arrive_under_one_name_are_each_fetched(server: FaultProxy, tmp_path: Path) -> None:
     """As a lake does: every pull arrives in the same place and is then given its own name."""
-    first = pull(server, tmp_path, "arriving")
-    (tmp_path / "arriving").rename(tmp_path / "n1")
+    first = pull(server, tmp_path, ".arriving")
+    (tmp_path / ".arriving").rename(tmp_path / "n1")
     assert first.transaction_time is not None
     later = first.transaction_time + timedelta(days=1)
     for night in ("n2", "n3"):
-        assert pull(server, tmp_path, "arriving", since=later).files == ()
-        (tmp_path / "arriving").rename(tmp_path / night)
+        assert pull(server, tmp_path, ".arriving", since=later).files == ()
+        (tmp_path / ".arriving").rename(tmp_path / night)
     assert server.count(KICKOFF) == 3
 
 

@@ -298,6 +298,17 @@ def test_a_log_that_cannot_be_read(source: Path) -> None:
     refused(source, "cannot be read to its end")
 
 
+def test_what_the_export_itself_reported_is_counted_and_not_repeated(source: Path) -> None:
+    (source / "error").mkdir()
+    issues = [{"severity": "error", "diagnostics": "chart of Jane Doe"}, {"severity": "information"}]
+    outcome = {"resourceType": "OperationOutcome", "issue": issues}
+    (source / "error" / "OperationOutcome.000.ndjson").write_text(json.dumps(outcome) + "\n")
+    manifest = pull(source)
+    assert manifest.notices == ("1 error(s) reported by the export", "1 message(s) reported by the export")
+    assert "Jane" not in manifest.to_json()
+    assert "OperationOutcome" not in manifest.lines_by_type()
+
+
 @contextmanager
 def files_no_larger_than(size: int) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
