@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zebrawatch.evidence.background import Background, BackgroundError
+from zebrawatch.evidence.calibration import Calibration
 from zebrawatch.evidence.common_conditions import COMMON_CONDITIONS, pooled_conditions
 from zebrawatch.evidence.explanation import CommonExplanation, Contribution, NextTest, RankedDisease, Ranking
 from zebrawatch.evidence.likelihoods import (
@@ -47,6 +48,7 @@ EXPECTED_SHARE = 0.3  # a finding this frequent in the disease is expected (Orph
 EXPECTED_SHOWN = 8
 EARLY_YEARS = 0.5  # onsets are given by class; half a year is within any of them
 COMMON_SHOWN = 0.01
+COMMON_SHARE = 0.5  # charts without a rare disease that one common condition accounts for: an assumption
 LN10 = float(np.log(10))
 
 
@@ -81,6 +83,7 @@ class Person:
 
 
 DEFAULT_PARAMETERS = RankingParameters()
+DEFAULT_CALIBRATION = Calibration.none()
 UNKNOWN_PERSON = Person()
 
 
@@ -126,7 +129,11 @@ class Ranker:
     """Compiled once for a knowledge, a background and parameters; then ranks any number of patients."""
 
     def __init__(
-        self, knowledge: Knowledge, background: Background, parameters: RankingParameters = DEFAULT_PARAMETERS
+        self,
+        knowledge: Knowledge,
+        background: Background,
+        parameters: RankingParameters = DEFAULT_PARAMETERS,
+        calibration: Calibration = DEFAULT_CALIBRATION,
     ) -> None:
         """Compile (about a second). BackgroundError where the background was made with other knowledge."""
         if background.knowledge != knowledge.version:
@@ -135,6 +142,7 @@ class Ranker:
                 f"but this is knowledge {knowledge.version}: make the background again."
             )
         self.knowledge, self.background, self.parameters = knowledge, background, parameters
+        self.calibration = calibration
         n = len(knowledge.diseases)
         self.pooled = pool_rows(knowledge, parameters)
         own = propagate(knowledge, self.pooled, parameters)
@@ -172,14 +180,14 @@ class Ranker:
         return np.asarray(np.log(noise + (1 - noise) * ratio) - self.floor(noise)[m.disease])
 
     def _make_prior(self) -> FloatArray:
-        """log P(disease) among the screened: rare ones add up to `any_prevalence`; -inf without a profile."""
+        """log share of every rare disease among all rare ones, and of every common condition in a chart without one."""
         p = self.parameters
         prevalence = np.where(np.isnan(self.knowledge.prevalence), p.default_prevalence, self.knowledge.prevalence)
         weight = np.zeros(len(prevalence))
         weight[self.ranked] = prevalence[self.ranked] ** p.prevalence_weight
         common = np.array([condition.prevalence for condition in COMMON_CONDITIONS])
         with np.errstate(divide="ignore"):
-            return np.asarray(np.log(np.concatenate([p.any_prevalence * weight / weight.sum(), common])))
+            return np.asarray(np.log(np.concatenate([weight / weight.sum(), COMMON_SHARE * common / common.sum()])))
 
     def _sex_log_ratio(self, sex: str) -> FloatArray:
         female = np.asarray(self.knowledge.female_share)
@@ -311,13 +319,31 @@ class Ranker:
         )  # fmt: skip
         return contribution, matched
 
-    def posterior(self, total: FloatArray) -> FloatArray:
-        """Shares of rare diseases, common explanations and `none of them` (not listed), whose log ratio is 0."""
+    def evidence_for_any(self, total: FloatArray) -> float:
+        """Log ratio of "some listed rare disease" against "none, or a common condition": tempered, uncalibrated."""
+        rare, rest = self._sums(total)
+        return rare - rest
+
+    def _sums(self, total: FloatArray) -> tuple[float, float]:
+        n = len(self.knowledge.diseases)
         weights = self._log_prior + self.parameters.temperature * total
-        none = float(np.log(max(1e-12, 1 - np.exp(self._log_prior).sum())))
-        largest = max(float(weights.max()), none)
-        shares = np.exp(weights - largest)
-        return np.asarray(shares / (shares.sum() + np.exp(none - largest)))
+        return _log_sum(weights[:n]), _log_sum(np.append(weights[n:], np.log(1 - COMMON_SHARE)))
+
+    def posterior(self, total: FloatArray) -> FloatArray:
+        """Shares of rare diseases and common explanations; the rest is `none of them`, whose log ratio is 0.
+
+        Within the rare ones and within the rest by Bayes' rule with the tempered ratios; between the two by the
+        calibration, at the stated prevalence of any rare disease.
+        """
+        n = len(self.knowledge.diseases)
+        rare, rest = self._sums(total)
+        p_any = self.calibration.probability(rare - rest, self.parameters.any_prevalence)
+        shares = np.exp(
+            self._log_prior + self.parameters.temperature * total - np.where(np.arange(len(total)) < n, rare, rest)
+        )
+        shares[:n] *= p_any
+        shares[n:] *= 1 - p_any
+        return np.asarray(shares)
 
     def _first(self, posterior: FloatArray, top: int) -> LongArray:
         """The `top` most probable diseases; ties by index."""
@@ -463,6 +489,11 @@ class Ranker:
             return None
         _, term, if_present, if_absent = best
         return NextTest(self.knowledge.terms[term], self.knowledge.labels[term], if_present, if_absent)
+
+
+def _log_sum(weights: FloatArray) -> float:
+    largest = float(weights.max())
+    return largest + float(np.log(np.exp(weights - largest).sum()))
 
 
 def _age(evidence: Sequence[Evidence], person: Person) -> float | None:
