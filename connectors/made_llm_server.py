@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -113,3 +114,14 @@ class MadeLlmServer:
     async def _tokenize(self, request: web.Request) -> web.Response:
         told = json.loads(await request.read())
         return web.json_response({"count": len(told["prompt"].split())})
+
+
+def main(slots: int, seconds: float) -> None:
+    """Serve until the standard input closes; the first line printed is the address."""
+    with MadeLlmServer(reply=lambda _: made_body('{"made": true}'), slots=slots, seconds=seconds) as server:
+        print(server.base_url, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]))

@@ -16,13 +16,14 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 
 from connectors.vllm_runner.job import (
     EXIT_OUT_OF_MEMORY,
@@ -159,23 +160,27 @@ class _Batch:
     """A batch's folder and files."""
 
     folder: Path
-    keys: frozenset[str]
+    asked: Mapping[str, Request]
 
     @classmethod
     def make(cls, root: Path, requests: Sequence[Request]) -> _Batch:
-        keys = [request.key for request in requests]
-        if len(set(keys)) != len(keys):
+        asked = {request.key: request for request in requests}
+        if len(asked) != len(requests):
             raise ValueError("two requests of a batch have the same key")
-        folder = root / sha256("\n".join(sorted(keys)).encode()).hexdigest()[:24]
+        folder = root / sha256("\n".join(sorted(asked)).encode()).hexdigest()[:24]
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        batch = cls(folder, frozenset(keys))
+        batch = cls(folder, asked)
         part = batch.requests.with_suffix(".part")
         part.touch(mode=0o600)
         with part.open("wb") as file:
             for request in requests:
-                file.write(json.dumps(request.line(), ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+                file.write(orjson.dumps(request.line()) + b"\n")
         part.replace(batch.requests)
         return batch
+
+    @property
+    def keys(self) -> Set[str]:
+        return self.asked.keys()
 
     @property
     def requests(self) -> Path:
@@ -366,7 +371,7 @@ async def _serve(door: VllmBatch, batch: _Batch, results: Results) -> None:
         client = _Client(session, door)
         if door.smoke is not None and (fault := await client.smoke_fault(door.smoke)) is not None:
             raise LlmError(_smoke_sentence(door.profile, fault))
-        waiting = deque(line for line in read_lines(batch.requests) if line["custom_id"] not in results.done)
+        waiting = deque(request for key, request in batch.asked.items() if key not in results.done)
         total = len(waiting)
 
         async def work() -> None:
@@ -380,6 +385,9 @@ async def _serve(door: VllmBatch, batch: _Batch, results: Results) -> None:
                 group.create_task(work())
 
 
+_JSON = {"Content-Type": "application/json"}
+
+
 class _Client:
     """Asks one request until it is answered, refused, or given up."""
 
@@ -390,14 +398,14 @@ class _Client:
         self._parser = door.profile.reasoning_parser
         self._url = door.settings.base_url.rstrip("/") + PATH
 
-    async def answer(self, line: Mapping[str, Any]) -> dict[str, Any]:
+    async def answer(self, request: Request) -> dict[str, Any]:
         """The result line of a request: an answer, or an error whose code says what went wrong last."""
-        key, code = str(line["custom_id"]), "server"
+        key, code, content = request.key, "server", orjson.dumps(request.body)
         for attempt in range(self._settings.tries):
             if attempt:
                 self._report.retries += 1
             begun = time.monotonic()
-            body, code, wait = await self._post(line["body"])
+            body, code, wait = await self._post(content)
             if body is not None:
                 result = result_of(key, body)
                 result["response"]["seconds"] = round(time.monotonic() - begun, 4)
@@ -410,19 +418,19 @@ class _Client:
 
     async def smoke_fault(self, body: Mapping[str, Any]) -> str | None:
         """What the smoke request's answer lacks, or None."""
-        line = await self.answer({"custom_id": "smoke", "body": body})
+        line = await self.answer(Request("smoke", 0, body))
         if line["error"] is not None:
             return f"no answer: {line['error']['code']}"
         return answer_fault(line["response"]["body"], dict(body), self._parser)
 
-    async def _post(self, body: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str, float]:
+    async def _post(self, content: bytes) -> tuple[dict[str, Any] | None, str, float]:
         """(body, "", 0) or (None, code, seconds that the server asks to wait)."""
         try:
-            async with self._session.post(self._url, json=body) as reply:
+            async with self._session.post(self._url, data=content, headers=_JSON) as reply:
                 if reply.status != 200:
                     code = "server" if reply.status in RETRIED else "refused"
                     return None, code, _retry_after(reply.headers.get("Retry-After"))
-                told = json.loads(await reply.read())
+                told = orjson.loads(await reply.read())
         except TimeoutError:
             return None, "timeout", 0.0
         except aiohttp.ClientPayloadError:

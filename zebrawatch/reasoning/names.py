@@ -16,6 +16,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import sparse
 
+from zebrawatch.knowledge.diseases import Knowledge
+
 LEAST = 0.80
 MARGIN = 0.05
 
@@ -33,6 +35,15 @@ class DiseaseName:
     disease_id: str
     text: str
     kind: str = "label"
+
+
+def disease_names(knowledge: Knowledge) -> list[DiseaseName]:
+    """Every name of the knowledge, under its disease's first id."""
+    return [
+        DiseaseName(disease.id, text, kind)
+        for disease in knowledge.diseases
+        for text, kind in [(disease.name, "label"), *((name.text, name.kind) for name in disease.names)]
+    ]
 
 
 @dataclass(frozen=True)
