@@ -58,7 +58,7 @@ def find_export_record(folder: Path) -> ExportRecord | None:
 
 
 def reported_issues(folder: Path) -> dict[str, int]:
-    """Errors and lesser messages in an export's error files (`error/*.ndjson`, plain or gzip): counted, not repeated."""
+    """Errors and lesser messages in an export's error files (`error/*.ndjson`), counted, not repeated."""
     found = {"error": 0, "notice": 0}
     for path in sorted(folder.glob("error/*.ndjson*")):
         for outcome in _objects(path):
