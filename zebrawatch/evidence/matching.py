@@ -55,10 +55,10 @@ def sifted(key: np.uint64, sieve: Bytes, keys: Hashes, values: Ints) -> int:
 
 
 @compiled
-def _matches(entry: int, count: int, soft: bool, joint: bool, spelled: bool, index: Index) -> bool:
-    if entry < 0 or index.entry_size[entry] != count:
+def _matches(entry: int, count: int, soft: bool, joint: bool, spelled: bool, sizes: Ints, marks: Ints) -> bool:
+    if entry < 0 or sizes[entry] != count:
         return False
-    mark = index.entry_marks[entry]
+    mark = marks[entry]
     if soft and not mark & WITH_COMMA:
         return False
     if joint and not mark & WITH_JOINT:
@@ -71,31 +71,36 @@ def find_hits(
     words: Words, index: Index
 ) -> tuple[Ints, Ints, Ints, Ints]:
     """All windows that hold an entry; one hit a window, the closest reading first."""
-    n = words.word.size
+    word, gap, shape, sentence = words.word, words.gap, words.shape, words.sentence
+    role, stem_hash, class_hash, family = index.role, index.stem_hash, index.class_hash, index.family
+    adjective, longest, sieve = index.adjective, index.longest, index.sieve
+    stem_keys, stem_values, class_keys, class_values = index.stem_keys, index.stem_values, index.class_keys, index.class_values
+    sizes, marks, families = index.entry_size, index.entry_marks, index.entry_family
+    n = word.size
     room = 64 + n
     first, last = np.empty(room, np.int32), np.empty(room, np.int32)
     entries, level = np.empty(room, np.int32), np.empty(room, np.int32)
     found = 0
     zero = np.uint64(0)
     for i in range(n):
-        at = words.word[i]
-        if at < 0 or index.role[at] == 0 or index.role[at] == FILLER or index.role[at] == JOINT or index.role[at] == LINK or index.longest[at] == 0:
+        at = word[i]
+        if at < 0 or role[at] == 0 or role[at] == FILLER or role[at] == JOINT or role[at] == LINK or longest[at] == 0:
             continue
         stems = classes = plain_stems = plain_classes = zero
         count = plain_count = fillers = loose = 0
         soft = joint = linked = False
-        limit = np.int64(index.longest[at])
+        limit = np.int64(longest[at])
         j = i
         while j < n and j < i + WIDEST:
-            at = words.word[j]
+            at = word[j]
             if j > i:
-                if words.sentence[j] != words.sentence[i] or words.gap[j] & WALL:
+                if sentence[j] != sentence[i] or gap[j] & WALL:
                     break
-                soft = soft or words.gap[j] & _SOFT != 0
-                joint = joint or words.gap[j] & SLASH != 0
-            if at < 0 or index.role[at] == 0:
+                soft = soft or gap[j] & _SOFT != 0
+                joint = joint or gap[j] & SLASH != 0
+            if at < 0 or role[at] == 0:
                 break
-            kind = index.role[at]
+            kind = role[at]
             if kind == JOINT:
                 joint = True
                 j += 1
@@ -108,38 +113,38 @@ def find_hits(
                 j += 1
                 continue
             count += 1
-            if index.longest[at] == 0 and kind != MODIFIER:
+            if longest[at] == 0 and kind != MODIFIER:
                 break
-            stems += index.stem_hash[at]
-            classes += index.class_hash[at]
+            stems += stem_hash[at]
+            classes += class_hash[at]
             if kind != MODIFIER or j == i:
                 plain_count += 1
-                plain_stems += index.stem_hash[at]
-                plain_classes += index.class_hash[at]
-                limit = min(limit, np.int64(index.longest[at]))
-            if index.class_hash[at] != zero:
+                plain_stems += stem_hash[at]
+                plain_classes += class_hash[at]
+                limit = min(limit, np.int64(longest[at]))
+            if class_hash[at] != zero:
                 loose += 1
             if plain_count > limit:
                 break
-            spelled = words.shape[j] & (ALL_CAPITALS | INNER_CAPITAL) != 0
-            entry = sifted(stems, index.sieve, index.stem_keys, index.stem_values)
+            spelled = shape[j] & (ALL_CAPITALS | INNER_CAPITAL) != 0
+            entry = sifted(stems, sieve, stem_keys, stem_values)
             depth = 0
-            if not _matches(entry, count, soft, joint, spelled, index):
+            if not _matches(entry, count, soft, joint, spelled, sizes, marks):
                 entry = -1
                 if plain_count < count and kind != MODIFIER:
-                    entry = sifted(plain_stems, index.sieve, index.stem_keys, index.stem_values)
-                    if not _matches(entry, plain_count, soft, joint, spelled, index):
+                    entry = sifted(plain_stems, sieve, stem_keys, stem_values)
+                    if not _matches(entry, plain_count, soft, joint, spelled, sizes, marks):
                         entry = -1
                 if entry < 0 and classes != zero and not joint and not linked:
                     depth = 1
-                    entry = sifted(classes, index.sieve, index.class_keys, index.class_values)
-                    if entry >= 0 and not _same_kind(entry, at, loose, soft, index):
+                    entry = sifted(classes, sieve, class_keys, class_values)
+                    if entry >= 0 and not _same_kind(entry, at, loose, soft, family, marks, families):
                         entry = -1
                     if entry < 0 and plain_count < count and kind != MODIFIER:
-                        entry = sifted(plain_classes, index.sieve, index.class_keys, index.class_values)
-                        if entry >= 0 and not _same_kind(entry, at, 2, soft, index):
+                        entry = sifted(plain_classes, sieve, class_keys, class_values)
+                        if entry >= 0 and not _same_kind(entry, at, 2, soft, family, marks, families):
                             entry = -1
-            if entry >= 0 and depth == 1 and j > i and index.adjective[at] and _goes_on(j, words, index):
+            if entry >= 0 and depth == 1 and j > i and adjective[at] and _goes_on(j, word, gap, sentence, role):
                 entry = -1
             if entry >= 0:
                 if found == first.size:
@@ -152,24 +157,24 @@ def find_hits(
 
 
 @compiled
-def _goes_on(j: int, words: Words, index: Index) -> bool:
+def _goes_on(j: int, word: Ints, gap: Ints, sentence: Ints, role: Bytes) -> bool:
     """Whether a content word, known or not, follows at once."""
-    if j + 1 >= words.word.size or words.sentence[j + 1] != words.sentence[j] or words.gap[j + 1] & ~(SPACE | HYPHEN):
+    if j + 1 >= word.size or sentence[j + 1] != sentence[j] or gap[j + 1] & ~(SPACE | HYPHEN):
         return False
-    after = words.word[j + 1]
-    return after >= 0 and (index.role[after] == 1 or index.role[after] > LINK)
+    after = word[j + 1]
+    return after >= 0 and (role[after] == 1 or role[after] > LINK)
 
 
 @compiled
 def _same_kind(
-    entry: int, word: int, loose: int, soft: bool, index: Index
+    entry: int, word: int, loose: int, soft: bool, family: Ints, marks: Ints, families: Ints
 ) -> bool:
     """A single word stands for another only within its family; more words may vary by class."""
-    mark = index.entry_marks[entry]
+    mark = marks[entry]
     if soft and not mark & WITH_COMMA:
         return False
-    if index.entry_family[entry] >= 0:
-        return loose == 1 and index.entry_family[entry] == index.family[word]
+    if families[entry] >= 0:
+        return loose == 1 and families[entry] == family[word]
     return loose > 1
 
 
