@@ -630,3 +630,15 @@ def test_a_bundle_is_taken_whole_or_not_at_all() -> None:
     )
     rows = decoded([{"resourceType": "Bundle", "entry": [{"resource": lab()}, {"resource": note()}]}])
     assert len(rows["event"]) == len(rows["note"]) == 1
+
+
+def test_text_that_mentions_the_screen_is_left_out_and_counted() -> None:
+    said = note(
+        content=[{"attachment": {"contentType": "text/html", "data": b64("<p>Flagged by ZEBRAWATCH, ?Fabry</p>")}}]
+    )
+    rows = decoded([said, said, lab(note=[{"text": "Zebrawatch alert"}]), lab()])
+    assert {(row["resource_type"], row["reason"]): row["lines"] for row in rows["skipped"]} == {
+        ("DocumentReference", "mentions Zebrawatch"): 2,
+        ("Observation", "mentions Zebrawatch"): 1,
+    }
+    assert len(rows["event"]) == 1 and not rows["note"]

@@ -46,10 +46,10 @@ def run(
 ) -> Results:
     """Ratios for made notes of 3.7 kB, the third-party export, each given NDJSON file, and each form of attachment.
 
-    Rows are the lake's: identifiers keyed, times resolved, two digests a note, Arrow columns. The structs are what they are
-    made of: decoded resources and the attachments' bytes.
+    Rows are the lake's: identifiers keyed, times resolved, two digests a note, Arrow columns. The structs are what they
+    are made of: decoded resources and the attachments' bytes.
 
-    `to_orjson` is rows' time over orjson.loads' time, `to_structs` that of the typed structs and base64 alone,
+    `to_orjson` is rows' time over orjson.loads' time, `structs_to_orjson` that of the typed structs and base64 alone,
     `over_fhir_resources` how many times faster than fhir.resources. `ci95` is empty: these are minima, not samples.
     """
     results: Results = {}
@@ -204,11 +204,11 @@ def _as_rtf(note: str) -> bytes:
 def _as_pdf(note: str) -> bytes:
     lines = "".join(f"({line[:90]}) Tj 0 -12 Td " for line in note.split("\n"))
     stream = f"BT /F1 9 Tf 40 750 Td {lines}ET"
+    fonts = "/Resources << /Font << /F1 5 0 R >> >>"
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",
         "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
-        "/Resources << /Font << /F1 5 0 R >> >> >>",
+        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R {fonts} >>",
         f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream",
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]

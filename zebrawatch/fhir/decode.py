@@ -16,7 +16,7 @@ from zebrawatch.fhir import rows as columns
 from zebrawatch.fhir.availability import Calendar, availability_rules, microseconds
 from zebrawatch.fhir.columns import DECODED_SCHEMA, KINDS, batch_of
 from zebrawatch.fhir.conformance import ConformanceJudge, refusals
-from zebrawatch.fhir.rows import Row, RowMaker, Rows, UnusableError, Version
+from zebrawatch.fhir.rows import MentionsUsError, Row, RowMaker, Rows, UnusableError, Version
 from zebrawatch.fhir.subjects import subject_id_of
 from zebrawatch.fhir.text import TextLimits
 
@@ -164,6 +164,8 @@ class _Decoder:
             self._line(line)
         except UnusableError as error:
             self._refuse(number, line, error.reason, error.detail)
+        except MentionsUsError:
+            self._skip(self._type_in(line), "mentions Zebrawatch")
         except msgspec.MsgspecError as error:
             self._refuse(number, line, *self._worded(line, error))
         except UnicodeDecodeError:
