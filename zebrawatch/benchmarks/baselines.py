@@ -1,9 +1,9 @@
 """Two baselines of `ranking`, both without anything of ours: one row per OMIM or Orphanet id, no merging, no tuning.
 
-*naive*: the rules LIRICAL publishes for observed terms (Robinson et al. 2020; its DefaultPhenotypeLikelihoodRatio): the
-frequency of the term or the most frequent descendant over its mean frequency among all diseases; a child of an annotated
-term shares that frequency with its siblings; else the closest common ancestor, at least 1/100.
-*exact*: the same without the last two rules: a term the disease does not have, nor a descendant of it, counts 1/100.
+*naive*: the rules LIRICAL publishes for observed terms (Robinson et al. 2020 and its source). The frequency of the term,
+or of its most frequent descendant, over its mean frequency among all diseases; a child of an annotated term shares that
+term's frequency with its siblings; else the closest common ancestor counts, at least 1/100.
+*exact*: the same without partial matches: a term the disease has not, nor a descendant of it, counts 1/100.
 Rows without a frequency count as always present, as LIRICAL does.
 """
 

@@ -1,8 +1,8 @@
 """Probability that means something: slope from cases and controls, intercept from a stated prevalence (OUTCOMES).
 
-The ranker's evidence for "any listed rare disease" is a log ratio of sums over hypotheses; findings hang together, so it
-claims too much. A logistic fit on cases against controls gives the slope and an offset that makes the calibrated ratio
-average one over the controls' odds; the share of cases in that fit never enters, a stated prevalence does.
+The ranker's evidence for "any listed rare disease" is a log ratio of sums over hypotheses; findings hang together, so
+it claims too much. A logistic fit on cases against controls gives slope and offset; the share of cases in that fit is
+taken out again, and a stated prevalence comes in its place.
 """
 
 from __future__ import annotations
