@@ -135,7 +135,43 @@ def test_holes_between_nights_are_counted() -> None:
 
 
 def test_small_groups_are_not_shown() -> None:
-    assert figures()["by_subgroup"]["sex"]["female"] == {"n": "below 11"}
+    found = figures()["by_subgroup"]
+    assert found["sex"]["female"] == {"n": "below 11", "alerts": "below 11"}
+    assert found["race"] == "not assessed"
+
+
+def test_detection_and_false_alerts_by_subgroup() -> None:
+    """Forty women, each suspected on day 300; of forty men ten are falsely alerted on day 50."""
+    everyone = people(*((subject, 0, 1400) for subject in range(1, 81))).assign(payer="public")
+    women, men = range(1, 81, 2), range(2, 81, 2)
+    alerts = [flags_of(s, [(200, 0.9, [FABRY])], suspected=300) for s in list(women)[:20]]
+    alerts += [flags_of(s, [(50, 0.9, [FABRY]), (60, 0.1, [FABRY])]) for s in list(men)[:10]]
+    found = figures(
+        people=everyone, suspicions=suspicions(*((s, FABRY, "confirmed", 300) for s in women)), flags=flags(*alerts),
+        candidates=candidates(), written=written(*((s, 10, s) for s in range(1, 81))),
+    )["by_subgroup"]  # fmt: skip
+    assert (found["sex"]["female"]["n"], found["sex"]["female"]["prioritised_share"]) == (40, 0.5)
+    assert found["sex"]["female"]["alerts"]["false"] == 0
+    assert found["sex"]["male"]["alerts"]["false"] == pytest.approx(10 * 365_250 / (40 * 1401))
+    assert found["payer"]["public"]["n"] == 40
+    assert sorted(found["note_density"]) == ["high", "low", "middle"]
+
+
+def test_figures_without_a_class_of_evidence() -> None:
+    """A referral on day 160 is the first thought; had referrals not been read, the lead would reach to day 300."""
+    base = {"subject_id": 1, "phenotype_name": False, "source_id": "x", "start": 0, "quote": "", "event_time": None}
+    read = [
+        {**base, "disease_id": None, "kind": "general", "evidence_class": "referral", "known_night": on(160)},
+        {**base, "disease_id": FABRY, "kind": "confirmed", "evidence_class": "name", "known_night": on(300)},
+    ]
+    found = figures(
+        namings=pd.DataFrame(read), labels=labels((1, FABRY, 300, 330)),
+        flags=flags(flags_of(1, [(100, 0.9, [FABRY])])),
+        suspicions=suspicions((1, None, "general", 160), (1, FABRY, "confirmed", 300)),
+    )  # fmt: skip
+    assert found["lead_days_median"] == 60
+    assert found["without_class"]["referral"]["lead_days_median"] == 200
+    assert found["without_class"]["name"]["lead_days_median"] == 60
 
 
 def test_two_runs_are_compared_pair_by_pair() -> None:

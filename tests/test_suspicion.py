@@ -60,6 +60,15 @@ def test_what_is_not_yet_known_is_not_used() -> None:
     assert first_suspicions([hit(9)], through=date(2024, 1, 8)) == []
 
 
+def test_rows_out_of_a_frame_may_lack_a_time() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame([hit(9, source="Condition/1"), hit(4)])
+    frame["event_time"] = pd.NaT
+    (row,) = first_suspicions(frame.to_dict("records"))  # type: ignore[arg-type]
+    assert (row.known_night.day, row.event_time) == (4, None)
+
+
 def test_rows_fit_the_table() -> None:
     from zebrawatch.schemas import SUSPICIONS
 

@@ -27,6 +27,7 @@ from zebrawatch.outcome.observation import night_value, observed, records
 from zebrawatch.outcome.pairs import PAIR_CLASSES, PairTable, disagreements, pairs
 from zebrawatch.outcome.protocol import Protocol
 from zebrawatch.outcome.time_to_event import first_alert_incidence, landmarks
+from zebrawatch.screen.suspicion import Suspicion, first_suspicions
 
 MOST_CELLS = 60_000_000
 """Patients times resamples that are held in memory at once; larger populations get fewer resamples, at least 200."""
@@ -37,8 +38,9 @@ class Replay:
     """What a replay leaves behind, as frames with the columns of zebrawatch.schemas.
 
     `people`: zebrawatch.outcome.observation.PEOPLE_COLUMNS, everybody who was screened. `suspicions_both_ways`: the
-    suspicions with names counted that are also HPO labels. `written`: subject_id and known_night of every document, for
-    the utilisation null. `organ_system`: main organ system by disease id, for the strata. `labels`:
+    suspicions with names counted that are also HPO labels. `namings`: schemas.NAMINGS, for the figures without each
+    class of evidence. `written`: subject_id and known_night of every document, for the utilisation null and note
+    density. `organ_system`: main organ system by disease id, for the strata. `labels`:
     zebrawatch.outcome.pairs.LABEL_COLUMNS, or None where the records alone give the diagnoses.
     """
 
@@ -50,6 +52,7 @@ class Replay:
     written: pd.DataFrame
     labels: pd.DataFrame | None = None
     suspicions_both_ways: pd.DataFrame | None = None
+    namings: pd.DataFrame | None = None
     organ_system: Mapping[str, str] = field(default_factory=dict)
     groups: frozenset[str] = frozenset()
     gene_symbols: frozenset[str] = frozenset()
@@ -143,12 +146,19 @@ class _Summary:
     def incident(self) -> pd.DataFrame:
         return self.headline[self.headline["pair_class"].isin(["at risk", "first contact", "not in the knowledge"])]
 
-    def outcome(self, leak_gate: Mapping[str, Any] | None, suspicion_recall: Mapping[str, Any] | None) -> Outcome:
-        classified = burdens.classify(
+    @cached_property
+    def exposed(self) -> burdens.Exposure:
+        return burdens.exposure(self.replay.people, self.table.rows, self.suspected, self.replay.first)
+
+    @cached_property
+    def classified(self) -> list[burdens.Classified]:
+        return burdens.classify(
             self.episodes, self.replay.people, self.table.rows, self.matcher, self.replay.first,
             self.protocol.windows.follow_up_days,
         )  # fmt: skip
-        figures = self._headline(classified)
+
+    def outcome(self, leak_gate: Mapping[str, Any] | None, suspicion_recall: Mapping[str, Any] | None) -> Outcome:
+        figures = self._headline()
         figures["leak_gate"] = dict(leak_gate) if leak_gate is not None else "not assessed"
         figures["suspicion_recall"] = dict(suspicion_recall) if suspicion_recall is not None else "not assessed"
         figures |= self._beside()
@@ -156,12 +166,12 @@ class _Summary:
         apart = disagreements(labels, self.replay.suspicions, self.matcher) if labels is not None else pd.DataFrame()
         figures["label_disagreements"] = len(apart)
         return Outcome(
-            plain_values(figures), self.rows, self.table.problems, self.table.flow(), tuple(classified), apart
+            plain_values(figures), self.rows, self.table.problems, self.table.flow(), tuple(self.classified), apart
         )
 
-    def _headline(self, classified: Sequence[burdens.Classified]) -> dict[str, Any]:
+    def _headline(self) -> dict[str, Any]:
         shares = leads(self.at_risk(), self.resample, self.protocol.windows.minimum_interval_days)
-        exposed = burdens.exposure(self.replay.people, self.table.rows, self.suspected, self.replay.first)
+        classified, exposed = self.classified, self.exposed
         cost = burdens.burden(
             classified, exposed, self.resample, horizon_days=self.protocol.windows.horizon_days,
             last_night=self.replay.last, first_screened_night=self.replay.first,
@@ -235,7 +245,8 @@ class _Summary:
             "upper": self._upper(),
             "phenotype_names_counted": self._both_ways(),
             "by_look_back": self._look_back(),
-            "by_subgroup": {name: self._subgroup(name) for name in ("sex", "age_band")},
+            "without_class": self._without_class(),
+            "by_subgroup": {name: self._subgroup(name) for name in self.protocol.exploratory.subgroups},
             "match_tiers": {tier: int((self.at_risk()["match_tier"] == tier).sum()) for tier in TIERS},
             "cumulative_incidence": {
                 name: {str(day): curve.at(day) for day in days} for name, curve in reached.items()
@@ -280,21 +291,90 @@ class _Summary:
         edges = [0.0, *self.protocol.exploratory.look_back_years, float("inf")]
         return {_band(low, high): self._cell(rows[(years >= low) & (years < high)]) for low, high in pairwise(edges)}
 
-    def _subgroup(self, name: str) -> dict[str, Any]:
-        """Share and lead by subgroup of the patients; groups below the minimum cell are not shown."""
-        persons = {person.subject_id: person for person in observed(self.replay.people)}
+    def _without_class(self) -> dict[str, Any] | str:
+        """Headline figures had each class of evidence not been read: what the dates of suspicion owe to it."""
+        namings = self.replay.namings
+        if namings is None:
+            return "not assessed"
+        rows = records(namings, NAMING_COLUMNS)
+        for row in rows:
+            row["known_night"] = night_value(row["known_night"])
+        found = {}
+        for left_out in sorted({str(row["evidence_class"]) for row in rows}):
+            kept = first_suspicions(
+                [row for row in rows if row["evidence_class"] != left_out], through=self.replay.last
+            )
+            frame = pd.DataFrame([one._asdict() for one in kept], columns=list(Suspicion._fields))
+            table = self._pairs(frame, count_phenotype_names=False).rows
+            lead = lead_time(table, self.episodes, None, self.matcher)
+            chosen = lead[lead["label_source"].isin(self.headline["label_source"].unique())]
+            values = leads(chosen[chosen["pair_class"] == "at risk"], self.resample, 1)
+            names = ("n", "prioritised_share", "lead_days_median", "lead_days_mean_unconditional")
+            found[left_out] = {name: values[name] for name in names}
+        return found
+
+    def _subgroup(self, name: str) -> dict[str, Any] | str:
+        """Detection and lead by subgroup, and its false alerts; groups below the minimum cell are not shown."""
+        groups = subgroups(self.replay.people, self.replay.written, name, self.replay.last)
+        if groups is None:
+            return "not assessed"
         rows = self.at_risk()
-        groups: dict[str, list[int]] = {}
-        for place, row in enumerate(records(rows, ("subject_id", "suspicion_night"))):
-            person, night = persons[int(row["subject_id"])], night_value(row["suspicion_night"])
-            value = person.sex if name == "sex" or night is None else nulls_of.age_band(person.birth_date, night)
-            groups.setdefault(value, []).append(place)
-        return {value: self._cell(rows.iloc[places]) for value, places in sorted(groups.items())}
+        own = np.array([groups.get(int(subject), "unknown") for subject in rows["subject_id"]], dtype=object)
+        return {
+            value: self._cell(rows[own == value])
+            | {"alerts": self._alerts({s for s, one in groups.items() if one == value})}
+            for value in sorted(set(groups.values()))
+        }
+
+    def _alerts(self, members: set[int]) -> dict[str, Any] | str:
+        """New alerts of a group, and those without a rare disease, per 1,000 patient-years."""
+        if len(members) < self.protocol.exploratory.minimum_cell:
+            return f"below {self.protocol.exploratory.minimum_cell}"
+        days = sum(d for s, d in zip(self.exposed.subjects, self.exposed.days.tolist(), strict=True) if s in members)
+        mine = [one for one in self.classified if one.episode.subject_id in members and not one.episode.backlog]
+        false = [one for one in mine if one.episode_class in (*burdens.FALSE, burdens.UNDETERMINED)]
+        years = days / burdens.YEAR_DAYS
+        per_1000 = {"all": len(mine), "false": len(false)}
+        return {name: 1000 * count / years if years else None for name, count in per_1000.items()}
 
     def _cell(self, rows: pd.DataFrame) -> dict[str, Any]:
         if len(rows) < self.protocol.exploratory.minimum_cell:
             return {"n": f"below {self.protocol.exploratory.minimum_cell}"}
         return leads(rows, self.resample, self.protocol.windows.minimum_interval_days)
+
+
+NAMING_COLUMNS = (
+    "subject_id", "disease_id", "kind", "evidence_class", "phenotype_name", "source_id", "start", "quote", "event_time",
+    "known_night",
+)  # fmt: skip
+
+
+def subgroups(people: pd.DataFrame, written: pd.DataFrame, name: str, last: date) -> dict[int, str] | None:
+    """The group of every patient; None where nothing is known of it.
+
+    `name`: `sex`, `age_band` (on the last night), `note_density` (thirds of documents per year), or a column of
+    `people` such as race, ethnicity, language, payer.
+    """
+    persons = observed(people)
+    if name == "sex":
+        return {person.subject_id: person.sex for person in persons}
+    if name == "age_band":
+        return {person.subject_id: nulls_of.age_band(person.birth_date, min(last, person.last)) for person in persons}
+    if name == "note_density":
+        return _densities({p.subject_id: (p.last - p.entry).days + 1 for p in persons}, written)
+    if name not in people.columns:
+        return None
+    rows = records(people, ("subject_id", name))
+    return {int(row["subject_id"]): row[name] if isinstance(row[name], str) else "unknown" for row in rows}
+
+
+def _densities(days: Mapping[int, int], written: pd.DataFrame) -> dict[int, str]:
+    counts = written["subject_id"].value_counts().to_dict()
+    density = {subject: counts.get(subject, 0) / length for subject, length in days.items()}
+    if not density:
+        return {}
+    low, high = np.quantile(list(density.values()), [1 / 3, 2 / 3])
+    return {s: "low" if value <= low else "middle" if value <= high else "high" for s, value in density.items()}
 
 
 def leads(rows: pd.DataFrame, resample: Resample, minimum_interval_days: int) -> dict[str, Any]:

@@ -97,17 +97,17 @@ def _coded_twice(rows: Iterable[Row]) -> dict[tuple[int, str], Row]:
     ]
     for row in sorted(coded, key=_order):
         place = (row["subject_id"], row["disease_id"])
-        when = row["event_time"]
+        when = _when(row)
         seen = dates.setdefault(place, set())
-        seen.add(when.date() if isinstance(when, datetime) else row["known_night"])
+        seen.add(row["known_night"] if when is None else when.date())
         if len(seen) > 1:
             second.setdefault(place, row)
     return second
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    when = row["event_time"]
-    stamp = when.timestamp() if isinstance(when, datetime) else float("inf")
+    when = _when(row)
+    stamp = float("inf") if when is None else when.timestamp()
     return (
         row["known_night"],
         stamp,
@@ -117,6 +117,12 @@ def _order(row: Row) -> tuple[Any, ...]:
     )
 
 
+def _when(row: Row) -> datetime | None:
+    """event_time, where there is one (a frame's NaT is a datetime that equals nothing)."""
+    when = row["event_time"]
+    return when if isinstance(when, datetime) and when == when else None
+
+
 def _number(value: Any) -> bool:
     return value is not None and value == value
 
@@ -124,5 +130,5 @@ def _number(value: Any) -> bool:
 def _suspicion(row: Row, disease: str | None, kind: str) -> Suspicion:
     return Suspicion(
         row["subject_id"], disease, kind, row["evidence_class"], bool(row["phenotype_name"]), row["source_id"],
-        row["quote"], row["event_time"], row["known_night"],
+        row["quote"], _when(row), row["known_night"],
     )  # fmt: skip
