@@ -29,6 +29,7 @@ from connectors.vllm_runner.job import (
     EXIT_OUT_OF_MEMORY,
     EXIT_SMOKE,
     KEY_VARIABLE,
+    OUT_OF_MEMORY,
     Job,
     Results,
     answer_fault,
@@ -49,6 +50,8 @@ RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 LONGEST_WAIT = 30.0  # seconds between two tries, whatever Retry-After says
 
 Progress = Callable[[Mapping[str, Any]], None]
+Launch = Callable[[Sequence[str], Mapping[str, str]], int]
+"""Starts a command with these variables added to the environment, waits for it, and returns its exit status."""
 
 
 class LlmError(ZebrawatchError):
@@ -108,7 +111,11 @@ class BatchReport:
 
 
 class VllmBatch:
-    """Answers requests (zebrawatch.reasoning.arm.Complete). `folder` keeps a folder a batch, named by its keys."""
+    """Answers requests (zebrawatch.reasoning.arm.Complete). `folder` keeps a folder a batch, named by its keys.
+
+    `smoke` is the body of the request that a model must pass first (zebrawatch.reasoning.requests.smoke_body). `launch`
+    starts the subprocess in another way, such as by Dagster Pipes (connectors.vllm_pipes).
+    """
 
     def __init__(
         self,
@@ -118,12 +125,14 @@ class VllmBatch:
         *,
         smoke: Mapping[str, Any] | None = None,
         progress: Progress = lambda _: None,
+        launch: Launch | None = None,
     ) -> None:
         self.folder = folder
         self.profile = profile
         self.settings = settings
         self.smoke = dict(smoke) if smoke is not None else None
         self.progress = progress
+        self.launch = launch
         self.report = BatchReport()
 
     def __call__(self, requests: Sequence[Request]) -> list[Response]:
@@ -208,9 +217,10 @@ def _by_runner(door: VllmBatch, batch: _Batch) -> None:
         if status == 0 and record is not None and _is_about(record, batch):
             _note_figures(door.report, record)
             return
-        if status == EXIT_SMOKE:
-            raise LlmError(_smoke_sentence(door.profile, _last_told(Path(job.progress)).get("fault", "no answer")))
-        if status != EXIT_OUT_OF_MEMORY:
+        told = _last_told(Path(job.progress))  # a launcher may know of no exit status but 0 and 1
+        if status == EXIT_SMOKE or "fault" in told:
+            raise LlmError(_smoke_sentence(door.profile, told.get("fault", "no answer")))
+        if status != EXIT_OUT_OF_MEMORY and told.get("state") != OUT_OF_MEMORY:
             break
         door.report.out_of_memory += 1
         in_flight = max(1, in_flight // 2)
@@ -248,11 +258,18 @@ def _watched(
     variables: Mapping[str, str],
     told: Callable[[], dict[str, Any]],
 ) -> int:
-    environment = {**os.environ, **_quiet(), **door.settings.environment, **variables}
+    added = {**_quiet(), **door.settings.environment, **variables}
     batch.log.touch(mode=0o600)
+    if door.launch is not None:
+        return door.launch(["/bin/sh", "-c", 'log=$0; exec "$@" >>"$log" 2>&1', str(batch.log), *command], added)
     with batch.log.open("ab") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **added},
+            start_new_session=True,
         )
         last: dict[str, Any] = {}
         try:

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from reasoning_charts import RESOLVER, chart, count_words, differential, disease, note, scored, settings
 
 from connectors.made_llm_server import FAULTS, MadeLlmServer, made_body
 from connectors.vllm_batch import LlmError, LlmSettings, TokenCounter, VllmBatch
+from connectors.vllm_pipes import pipes_launcher
 from connectors.vllm_runner.job import (
     EXIT_OUT_OF_MEMORY,
     EXIT_SMOKE,
@@ -258,6 +260,7 @@ RUNNER = """#!{python}
 import json, os, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
+from connectors.vllm_pipes import pipes_launcher
 from connectors.vllm_runner.job import Job, Results, KEY_VARIABLE, read_lines, result_of, sha256_of, write_record
 job, key = Job.read(Path(sys.argv[-1])), os.environ[KEY_VARIABLE]
 with open({log!r}, "a") as log: log.write(str(job.in_flight) + "\\n")
@@ -356,3 +359,70 @@ def test_two_requests_of_one_key_are_refused(tmp_path: Path) -> None:
     assert result_of("k", {})["custom_id"] == "k"
     assert Results(tmp_path / "r.jsonl").done == set()
     assert len(sha256_of(tmp_path / "r.jsonl")) == 64
+
+
+MADE_ENGINE = """#!{python}
+import sys, types
+sys.path.insert(0, {root!r})
+import connectors.vllm_runner as package
+made = types.ModuleType("connectors.vllm_runner.engine")
+class Engine:
+    def __init__(self, arguments, parser): self.inside = []
+    def add(self, key, body): self.inside.append(key)
+    def step(self):
+        {step}
+        return [(self.inside.pop(0), {body})]
+    def busy(self): return bool(self.inside)
+    def figures(self): return {{"preemptions": 0.0}}
+made.Engine, made.is_out_of_memory = Engine, lambda error: isinstance(error, MemoryError)
+made.versions = lambda: {{"vllm": "made"}}
+package.engine = sys.modules["connectors.vllm_runner.engine"] = made
+sys.argv = sys.argv[-2:]
+from connectors.vllm_runner.main import start
+start()
+"""
+
+
+def made_engine(folder: Path, step: str = "pass") -> LlmSettings:
+    """An executable that runs the real runner on a made engine."""
+    settings = made_python(folder)
+    root = str(Path(__file__).resolve().parent.parent)
+    settings.python.write_text(MADE_ENGINE.format(python=sys.executable, root=root, step=step, body=made_body(GOOD)))
+    return settings
+
+
+def test_the_runner_from_its_start_to_its_signed_record(tmp_path: Path) -> None:
+    told: list[Mapping[str, Any]] = []
+    smoke = smoke_body(SMALL, read_task("differential"))
+    made = VllmBatch(tmp_path / "b", SMALL, made_engine(tmp_path), smoke=smoke, progress=told.append)
+    assert len(made([request(n) for n in range(5)])) == 5
+    assert made.report.versions == {"vllm": "made"}
+    assert made.report.seconds_to_start > 0
+    small = VllmBatch(tmp_path / "c", SMALL, made_engine(tmp_path, "raise MemoryError('chart of Ann Lee')"))
+    with pytest.raises(LlmError, match="out of memory even with 1 charts"):
+        small([request(1)])
+    wrong = VllmBatch(tmp_path / "d", SMALL, made_engine(tmp_path, "raise OSError('chart of Ann Lee')"))
+    with pytest.raises(LlmError, match="ended with status 1") as refused:
+        wrong([request(1)])
+    assert "Ann" not in str(refused.value)
+
+
+def test_dagster_pipes_starts_the_runner_and_shows_its_figures(tmp_path: Path) -> None:
+    answered: list[int] = []
+
+    @dg.asset
+    def llm_responses(context, pipes: dg.PipesSubprocessClient) -> dg.MaterializeResult:  # type: ignore[no-untyped-def, type-arg]
+        door = VllmBatch(tmp_path / "b", SMALL, made_engine(tmp_path), launch=pipes_launcher(context, pipes))
+        answered.append(len(door([request(n) for n in range(5)])))
+        failing = VllmBatch(
+            tmp_path / "c", SMALL, made_engine(tmp_path, "sys.exit(0)"), launch=pipes_launcher(context, pipes)
+        )
+        with pytest.raises(LlmError, match="without a signed record"):
+            failing([request(1)])
+        return dg.MaterializeResult(metadata=door.report.figures())
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([llm_responses], instance=instance, resources={"pipes": dg.PipesSubprocessClient()})
+        logged = [entry.user_message for entry in instance.all_logs(result.run_id) if "complete" in entry.user_message]
+    assert answered == [5]
+    assert any('"answered": 5' in message for message in logged)

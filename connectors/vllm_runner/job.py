@@ -17,6 +17,7 @@ from typing import Any
 KEY_VARIABLE = "ZEBRAWATCH_JOB_KEY"
 """Environment variable with the job's key (hex): made anew for each start, known to parent and runner only."""
 
+OUT_OF_MEMORY = "out of memory"
 EXIT_OUT_OF_MEMORY = 75
 EXIT_SMOKE = 76
 EXIT_WRONG = 77

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from .job import (
     EXIT_SMOKE,
     EXIT_WRONG,
     KEY_VARIABLE,
+    OUT_OF_MEMORY,
     Job,
     Results,
     answer_fault,
@@ -29,6 +31,7 @@ from .job import (
 )
 
 PROGRESS_EVERY = 2.0  # seconds
+PIPES = "DAGSTER_PIPES_CONTEXT"
 
 
 class RunsRequests(Protocol):
@@ -57,7 +60,7 @@ def main(arguments: list[str]) -> int:
     except Exception as error:
         if not vllm_engine.is_out_of_memory(error):
             raise
-        _tell(job, {"state": "out of memory"})
+        _tell(job, {"state": OUT_OF_MEMORY})
         return EXIT_OUT_OF_MEMORY
     figures |= {"seconds_to_start": ready - begun, "seconds": time.monotonic() - ready}
     return _complete(job, key, figures, vllm_engine.versions())
@@ -145,14 +148,18 @@ def _tell(job: Job, told: dict[str, Any]) -> None:
     """Progress for the parent: one JSON object a line, counts only; to Dagster too where it started this process."""
     with Path(job.progress).open("a", encoding="utf-8") as file:
         file.write(json.dumps(told) + "\n")
-    if "DAGSTER_PIPES_CONTEXT" in os.environ:
-        from dagster_pipes import PipesContext, open_dagster_pipes
+    if PIPES in os.environ:
+        from dagster_pipes import PipesContext
 
-        if not PipesContext.is_initialized():
-            open_dagster_pipes().__enter__()
         PipesContext.get().log.info(json.dumps(told))
 
 
 def start() -> None:
-    """What run.py calls."""
-    sys.exit(main(sys.argv[1:]))
+    """What run.py calls: the job, inside a Dagster Pipes session where Dagster started this process."""
+    with ExitStack() as stack:
+        if PIPES in os.environ:
+            from dagster_pipes import open_dagster_pipes
+
+            stack.enter_context(open_dagster_pipes())
+        status = main(sys.argv[1:])
+    sys.exit(status)

@@ -181,7 +181,7 @@ def _words(told: Mapping[str, Any]) -> str:
     return f"{told.get('state', '')}: {told.get('answered', told.get('sent', 0))} of {told.get('requests', 0)}"
 
 
-def overhead(requests: int = 800, rate: int = 200, slots: int = 64, rounds: int = 5) -> dict[str, float]:
+def overhead(requests: int = 1600, rate: int = 200, slots: int = 64, rounds: int = 5) -> dict[str, float]:
     """What our side costs at `rate` requests a second: the door's time over that of a bare client, least of `rounds`.
 
     The made server works on `slots` requests at a time, each for slots / rate seconds, in a process of its own. The
