@@ -1,7 +1,7 @@
-"""The one configuration file, `zebrawatch.toml`: typed, every key commented, overridable by `ZEBRAWATCH_<SECTION>__<KEY>`.
+"""The one configuration file, `zebrawatch.toml`: typed, every key commented.
 
-Unknown keys and values of the wrong kind are errors in one sentence. Secrets are never values here, only file paths or
-names of environment variables.
+`ZEBRAWATCH_<SECTION>__<KEY>` in the environment overrides a key. Unknown keys and values of the wrong kind are
+errors in one sentence. Secrets are never values here, only file paths or names of environment variables.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A section of the file; keys that are not declared are errors."""
 
 
-class Site(Section):
+class Site(Section, frozen=True):
     """Whose records these are."""
 
     name: str = "unnamed site"
@@ -38,7 +38,7 @@ class Site(Section):
     key_file: str = "var/site.key"
 
 
-class Source(Section):
+class Source(Section, frozen=True):
     """Where the records come from."""
 
     location: str = "var/demo-hospital"
@@ -57,21 +57,21 @@ class Source(Section):
     attempts: int = 5
 
 
-class LakeFolder(Section):
+class LakeFolder(Section, frozen=True):
     """Where the lake lies."""
 
     folder: str = "var/lake"
     lock_wait_seconds: int = 0
 
 
-class State(Section):
+class State(Section, frozen=True):
     """Where histories, Data Docs and the run store lie; empty: `var` for `var/lake`, else `<lake>-state`."""
 
     folder: str = ""
     mlflow_uri: str = ""
 
 
-class SparkSettings(Section):
+class SparkSettings(Section, frozen=True):
     """The Spark session."""
 
     master: str = "local[*]"
@@ -79,25 +79,25 @@ class SparkSettings(Section):
     partitions: int = 4
 
 
-class Conformance(Section):
+class Conformance(Section, frozen=True):
     """How many usable resources fhir.resources judges."""
 
     share: float = 0.01
 
 
-class KnowledgeSettings(Section):
+class KnowledgeSettings(Section, frozen=True):
     """Which knowledge files are used."""
 
     folder: str = ""
 
 
-class Evidence(Section):
+class Evidence(Section, frozen=True):
     """The evidence arm."""
 
     top: int = 10
 
 
-class Policy(Section):
+class Policy(Section, frozen=True):
     """When a patient is alerted."""
 
     threshold: float = 0.5
@@ -108,7 +108,7 @@ class Policy(Section):
     opt_out_file: str = ""
 
 
-class Configuration(Section):
+class Configuration(Section, frozen=True):
     """All of `zebrawatch.toml`."""
 
     site: Site = Site()
@@ -164,11 +164,14 @@ class Configuration(Section):
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Configuration:
-    """Read `path` (default: $ZEBRAWATCH_CONFIG, else zebrawatch.toml here, if there is one), then the environment on top.
+    """Read `path`, then the environment on top.
+
+    `path` is $ZEBRAWATCH_CONFIG unless given, else zebrawatch.toml here, if there is one.
 
     Raises ConfigurationError with one sentence that names the key.
     """
-    named = path or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)
+    overrides = os.environ if environment is None else environment
+    named = path or (Path(overrides[FILE_VARIABLE]) if overrides.get(FILE_VARIABLE) else None)
     chosen = named or Path(FILE_NAME)
     if named is not None and not named.is_file():
         raise ConfigurationError(f"There is no configuration file {named}.")
@@ -178,7 +181,7 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
             values = tomllib.loads(chosen.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{chosen} is not valid TOML: {error}.") from None
-    _overlay(values, os.environ if environment is None else environment)
+    _overlay(values, overrides)
     return from_values(values, str(chosen))
 
 
@@ -214,15 +217,15 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> None:
         if key not in keys:
             raise ConfigurationError(f"{name} names no setting; `zebrawatch config show` lists them all.")
         many = "tuple" in str(keys[key])
-        values.setdefault(section, {})[key] = (
-            [part.strip() for part in text.split(",") if part.strip()] if many else text
-        )
+        given = values.setdefault(section, {})
+        if isinstance(given, dict):  # else the file is wrong, which its own check says
+            given[key] = [part.strip() for part in text.split(",") if part.strip()] if many else text
 
 
 def _check(configuration: Configuration, origin: str) -> None:
     try:
         ZoneInfo(configuration.site.timezone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones, such as `Europe`
         raise ConfigurationError(
             f"{origin}: site.timezone '{configuration.site.timezone}' is not an IANA time zone such as Europe/Berlin."
         ) from None
@@ -239,6 +242,8 @@ def _check(configuration: Configuration, origin: str) -> None:
     for key, (value, low, high) in ranges.items():
         if not low <= value <= high:
             raise ConfigurationError(f"{origin}: {key} is {value}; it must lie between {low} and {high}.")
+    if configuration.policy.threshold == 0.0:
+        raise ConfigurationError(f"{origin}: policy.threshold is 0, which would alert on every patient; give more.")
     if configuration.source.since_mode not in ("updated", "created"):
         raise ConfigurationError(f"{origin}: source.since_mode must be 'updated' or 'created'.")
 
@@ -246,6 +251,8 @@ def _check(configuration: Configuration, origin: str) -> None:
 def site_key(configuration: Configuration) -> bytes:
     """The site's secret key for pseudonyms, made on first use (32 random bytes, mode 0600), kept outside the lake."""
     path = Path(configuration.site.key_file).absolute()
+    if path.resolve().is_relative_to(configuration.lake_folder.resolve()):
+        raise ConfigurationError("site.key_file must lie outside the lake.")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -254,6 +261,4 @@ def site_key(configuration: Configuration) -> bytes:
     key = path.read_bytes()
     if len(key) < 16:
         raise ConfigurationError(f"The site key in {path} is shorter than 16 bytes; restore it from your backup.")
-    if path.is_relative_to(configuration.lake_folder):
-        raise ConfigurationError("site.key_file must lie outside the lake.")
     return key
