@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from striprtf.striprtf import rtf_to_text
 
-from zebrawatch.fhir.text import TextLimits, UnreadableError, decode_text, plain_text, rank_of
+from zebrawatch.fhir.text import TextLimits, UnreadableError, decode_text, plain_text, plain_utf8, rank_of
 
 
 def text_of(data: str | bytes, kind: str | None = "text/plain", limits: TextLimits | None = None) -> str:
@@ -288,3 +288,10 @@ def test_untold_types_are_looked_at() -> None:
     assert text_of("plain words", None) == "plain words"
     with pytest.raises(UnreadableError, match="without text"):
         text_of(b"\x00\x01\x02\x03", "application/octet-stream")
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_the_short_way_for_plain_text_gives_what_the_long_way_gives(data: bytes) -> None:
+    short = plain_utf8(data, "text/plain", TextLimits())
+    if short is not None:
+        assert short == plain_text(data, "text/plain")[0]

@@ -122,6 +122,19 @@ def plain_text(data: bytes, content_type: str | None, limits: TextLimits = TextL
     return text, form
 
 
+def plain_utf8(data: bytes, content_type: str, limits: TextLimits) -> str | None:
+    """The text of plain UTF-8 that needs no mending, the same as `plain_text` gives; None where it may need some."""
+    if media_type(content_type)[1] not in _UTF8 or not 0 < len(data) <= min(limits.input_bytes, limits.text_chars):
+        return None
+    if data.lstrip()[:1] in _NO_SHORT_WAY or len(data.translate(None, _UNWANTED)) != len(data):
+        return None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if "\ufeff" in text else text
+
+
 def _read(form: str, data: bytes, charset: str | None, limits: TextLimits) -> str:
     # Each parser is imported when the first attachment of its kind comes: a worker that sees plain text pays for
     # nothing else.
@@ -247,6 +260,9 @@ def _guessed(data: bytes) -> str:
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff\ufeff]")
 _CONTROL_BYTES = bytes([*range(9), 11, *range(14, 32), 127])
+_UNWANTED = _CONTROL_BYTES + b"\r\f"
+_NO_SHORT_WAY = frozenset((b"", b"{", b"%", b"<"))  # blank, or RTF, PDF, markup under a wrong name
+_UTF8 = frozenset((None, "utf-8", "UTF-8", "utf8", "us-ascii"))
 
 
 def clean(text: str) -> str:
