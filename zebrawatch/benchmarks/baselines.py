@@ -1,6 +1,6 @@
 """Two baselines of `ranking`, both without anything of ours: one row per OMIM or Orphanet id, no merging, no tuning.
 
-*naive*: the rules LIRICAL publishes for observed terms (Robinson et al. 2020 and its source). The frequency of the term,
+*naive*: the rules LIRICAL publishes for observed terms (Robinson et al. 2020). The frequency of the term,
 or of its most frequent descendant, over its mean frequency among all diseases; a child of an annotated term shares that
 term's frequency with its siblings; else the closest common ancestor counts, at least 1/100.
 *exact*: the same without partial matches: a term the disease has not, nor a descendant of it, counts 1/100.
