@@ -215,9 +215,14 @@ def _own_flags(start, disease, own_start, own_disease, own):  # type: ignore[no-
 
 
 def matches(
-    knowledge: Knowledge, profiles: Profiles, background: FloatArray, parameters: RankingParameters, n_diseases: int
+    knowledge: Knowledge,
+    profiles: Profiles,
+    background: FloatArray,
+    parameters: RankingParameters,
+    n_diseases: int,
+    chosen: NDArray[np.bool_],
 ) -> Matches:
-    """Matches of all terms: P(term | disease) / P(term), or the best over shared ancestors, discounted.
+    """Matches of the chosen terms: P(term | disease) / P(term), or the best over shared ancestors, discounted.
 
     An ancestor the disease is itself annotated with keeps `ancestor_weight` of its strength (the annotation may simply
     be less exact), one shared with a sibling `sibling_weight`. Ancestors more common than `commonest_ancestor` don't
@@ -225,7 +230,7 @@ def matches(
     """
     return Matches(
         *_matches(
-            knowledge.ancestor_start, knowledge.ancestor, knowledge.phenotypic,
+            knowledge.ancestor_start, knowledge.ancestor, chosen,
             profiles.start, profiles.disease, profiles.probability, profiles.own,
             background, n_diseases,
             parameters.ancestor_weight, parameters.sibling_weight, parameters.commonest_ancestor,
@@ -235,7 +240,7 @@ def matches(
 
 @numba.njit(cache=True)
 def _matches(  # type: ignore[no-untyped-def]
-    ancestor_start, ancestor, phenotypic, start, disease, probability, own, background, n_diseases,
+    ancestor_start, ancestor, chosen, start, disease, probability, own, background, n_diseases,
     ancestor_weight, sibling_weight, commonest,
 ):  # fmt: skip
     n_terms = len(start) - 1
@@ -250,7 +255,7 @@ def _matches(  # type: ignore[no-untyped-def]
     n_out = 0
     for term in range(n_terms):
         n_touched = 0
-        if phenotypic[term]:
+        if chosen[term]:
             for k in range(ancestor_start[term], ancestor_start[term + 1]):
                 up = ancestor[k]
                 if up != term and background[up] > commonest:

@@ -24,6 +24,7 @@ from zebrawatch.evidence.common_conditions import COMMON_CONDITIONS, pooled_cond
 from zebrawatch.evidence.explanation import CommonExplanation, Contribution, NextTest, RankedDisease, Ranking
 from zebrawatch.evidence.likelihoods import (
     Matches,
+    Pooled,
     Profiles,
     annotation_background,
     borrow,
@@ -125,6 +126,61 @@ def _mention_order(mention: Evidence) -> tuple[date, datetime | str, str, int, s
     return (mention.known_night or date.max, moment, mention.source_id, mention.start or -1, mention.hpo_id)
 
 
+class _Model(NamedTuple):
+    """What a ranker's compilation shares with those of other months: all that does not depend on the background."""
+
+    pooled: Pooled
+    own: Profiles
+    own_mass: FloatArray
+    masses: FloatArray
+    profiles: Profiles
+    crowding: FloatArray
+    annotation_probability: FloatArray
+
+
+_MODELS: dict[tuple[str, str], _Model] = {}
+
+
+def _model_of(knowledge: Knowledge, parameters: RankingParameters) -> _Model:
+    """The shared part, compiled once a process; only the last used one is kept."""
+    key = (knowledge.version, repr(parameters))
+    if key not in _MODELS:
+        _MODELS.clear()
+        _MODELS[key] = _compile(knowledge, parameters)
+    return _MODELS[key]
+
+
+def _compile(knowledge: Knowledge, parameters: RankingParameters) -> _Model:
+    n = len(knowledge.diseases)
+    pooled = pool_rows(knowledge, parameters)
+    own = propagate(knowledge, pooled, parameters)
+    own_mass = mass(pooled, n)
+    share = relative_share(knowledge, own_mass, parameters)
+    masses = own_mass + share * _borrowed_mass(knowledge, own_mass)
+    common = pooled_conditions(knowledge)
+    profiles = _with_common(borrow(knowledge, own, share, parameters), propagate(knowledge, common, parameters), n)
+    common_mass = mass(common, len(COMMON_CONDITIONS))
+    return _Model(
+        pooled,
+        own,
+        own_mass,
+        masses,
+        profiles,
+        crowding(np.concatenate([masses, common_mass]), parameters),
+        annotation_background(own, len(np.unique(pooled.disease))),
+    )
+
+
+def _mask(knowledge: Knowledge, only: frozenset[str] | None) -> NDArray[np.bool_]:
+    """Which terms are matched: all that are phenotypes, or those among `only`."""
+    phenotypic = np.asarray(knowledge.phenotypic)
+    if only is None:
+        return phenotypic
+    chosen = np.zeros(len(phenotypic), np.bool_)
+    chosen[[index for each in only if (index := knowledge.term_index(each)) is not None]] = True
+    return chosen & phenotypic
+
+
 class Ranker:
     """Compiled once for a knowledge, a background and parameters; then ranks any number of patients."""
 
@@ -134,8 +190,17 @@ class Ranker:
         background: Background,
         parameters: RankingParameters = DEFAULT_PARAMETERS,
         calibration: Calibration = DEFAULT_CALIBRATION,
+        *,
+        never: frozenset[str] = frozenset(),
+        only: frozenset[str] | None = None,
     ) -> None:
-        """Compile (about a second). BackgroundError where the background was made with other knowledge."""
+        """Compile: about a second for all terms, far less for those of one hospital.
+
+        `never` are ids of diseases that are not screened for. `only` are the HPO ids that can come up (a hospital uses
+        a tenth of them, and every month brings a new background): other findings then match no disease. What does not
+        depend on the background is compiled once a process. BackgroundError where the background was made with other
+        knowledge.
+        """
         if background.knowledge != knowledge.version:
             raise BackgroundError(
                 f"The background {background.version} was made with knowledge {background.knowledge}, "
@@ -144,24 +209,19 @@ class Ranker:
         self.knowledge, self.background, self.parameters = knowledge, background, parameters
         self.calibration = calibration
         n = len(knowledge.diseases)
-        self.pooled = pool_rows(knowledge, parameters)
-        own = propagate(knowledge, self.pooled, parameters)
-        own_mass = mass(self.pooled, n)
-        self.own_profiles, self.own_mass = own, own_mass
-        share = relative_share(knowledge, own_mass, parameters)
-        rare = borrow(knowledge, own, share, parameters)
-        self.masses = own_mass + share * _borrowed_mass(knowledge, own_mass)
-        self.ranked = np.flatnonzero(self.masses > 0)
-        default = annotation_background(own, len(np.unique(self.pooled.disease)))
-        floor = parameters.background_floor
-        self.annotation_probability = default
-        self.term_probability = background.probability(default, parameters.annotation_patients, floor)
-        common = pooled_conditions(knowledge)
-        self.profiles: Profiles = _with_common(rare, propagate(knowledge, common, parameters), n)
+        model = _model_of(knowledge, parameters)
+        self.pooled, self.own_profiles, self.own_mass = model.pooled, model.own, model.own_mass
+        self.masses, self.profiles, self.crowding = model.masses, model.profiles, model.crowding
+        excluded = [index for each in never if (index := knowledge.index_of(each)) is not None]
+        self.ranked = np.setdiff1d(np.flatnonzero(self.masses > 0), np.array(excluded, np.int64))
+        self.annotation_probability = model.annotation_probability
+        self.term_probability = background.probability(
+            model.annotation_probability, parameters.annotation_patients, parameters.background_floor
+        )
         self.n_common = len(COMMON_CONDITIONS)
-        common_mass = mass(common, self.n_common)
-        self.crowding = crowding(np.concatenate([self.masses, common_mass]), parameters)
-        self.matches: Matches = matches(knowledge, self.profiles, self.term_probability, parameters, n + self.n_common)
+        self.matches: Matches = matches(
+            knowledge, self.profiles, self.term_probability, parameters, n + self.n_common, _mask(knowledge, only)
+        )
         self._gains = {noise: self._gain(noise) for noise in sorted(set(parameters.noise.values()))}
         self._floors = {noise: self.floor(noise) for noise in self._gains}
         self._log_prior = self._make_prior()
