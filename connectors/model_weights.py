@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from zebrawatch.errors import ConfigurationError
@@ -38,6 +39,11 @@ def weights_digest(profile: ModelProfile, folder: Path, cache: Path | None = Non
             f"the weights in '{folder}' are not those of the profile {profile.name}: another hash."
         )
     return digest
+
+
+def pinned(profile: ModelProfile, folder: Path, cache: Path | None = None) -> ModelProfile:
+    """The profile with the hash of the weights that lie in `folder`: requests and run identity then depend on it."""
+    return replace(profile, sha256=weights_digest(profile, folder, cache))
 
 
 def _remembered(cache: Path | None) -> dict[str, object]:

@@ -64,6 +64,8 @@ class LlmSettings:
 
     `backend`: `runner` (ours, in vLLM's environment), `run-batch` (vLLM's own), `server` (OpenAI-compatible, at
     `base_url`, such as http://127.0.0.1:8000). `python`: vLLM's environment. `weights`: the model's folder.
+    `batch_invariant`: ask vLLM for answers that do not depend on what else is in the batch, where the card has it
+    (compute capability 9.0); the run identity says so.
     `concurrency`: requests in the engine or on the way to the server at a time. `timeout_seconds` and `tries`: for
     one request to a server. `environment`: variables for the subprocess. `api_key_file`: a file with the server's key.
     """
@@ -77,6 +79,7 @@ class LlmSettings:
     timeout_seconds: float = 900.0
     tries: int = 4
     wait_seconds: float = 0.5
+    batch_invariant: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -258,7 +261,10 @@ def _watched(
     variables: Mapping[str, str],
     told: Callable[[], dict[str, Any]],
 ) -> int:
-    added = {**_quiet(), **door.settings.environment, **variables}
+    invariant = door.settings.batch_invariant and has_batch_invariance()
+    door.report.versions["batch_invariant"] = "yes" if invariant else "no"
+    chosen = {"VLLM_BATCH_INVARIANT": "1"} if invariant else {}
+    added = {**_quiet(), **chosen, **door.settings.environment, **variables}
     batch.log.touch(mode=0o600)
     if door.launch is not None:
         return door.launch(["/bin/sh", "-c", 'log=$0; exec "$@" >>"$log" 2>&1', str(batch.log), *command], added)
@@ -314,6 +320,15 @@ def _quiet() -> dict[str, str]:
         told |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
         told |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "KMP_BLOCKTIME": "0"}
     return told
+
+
+def has_batch_invariance() -> bool:
+    """Whether every card of this machine has compute capability 9.0: vLLM's batch-invariant mode needs it."""
+    if (program := shutil.which("nvidia-smi")) is None:
+        return False
+    command = [program, "--query-gpu=compute_cap", "--format=csv,noheader"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    return bool(told) and all(each.replace(".", "", 1).isdigit() and float(each) >= 9.0 for each in told)
 
 
 def _python(settings: LlmSettings) -> str:

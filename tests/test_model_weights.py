@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.model_weights import weights_digest
+from connectors.model_weights import pinned, weights_digest
 from zebrawatch.errors import ConfigurationError
 from zebrawatch.reasoning.profile import read_profile
 
@@ -42,6 +42,7 @@ def test_it_is_remembered_until_a_file_changes(tmp_path: Path) -> None:
 def test_other_weights_than_the_profile_names_are_refused(tmp_path: Path) -> None:
     folder = model(tmp_path / "m")
     assert weights_digest(replace(SMALL, sha256=weights_digest(SMALL, folder)), folder)
+    assert pinned(SMALL, folder).digest != SMALL.digest
     with pytest.raises(ConfigurationError, match="another hash"):
         weights_digest(replace(SMALL, sha256="00"), folder)
     with pytest.raises(ConfigurationError, match="holds no model"):

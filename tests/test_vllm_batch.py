@@ -300,7 +300,7 @@ def made_python(folder: Path, *, before: str = "pass", key: str = "key", status:
 def test_the_parent_takes_a_signed_record(tmp_path: Path) -> None:
     made = VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path))
     assert len(made([request(n) for n in range(5)])) == 5
-    assert (made.report.preemptions, made.report.versions) == (2, {"vllm": "made"})
+    assert (made.report.preemptions, made.report.versions["vllm"]) == (2, "made")
     made([request(n) for n in range(5)])
     assert (tmp_path / "starts").read_text() == "8\n", "a complete batch starts no engine"
 
@@ -320,6 +320,21 @@ def test_a_runner_that_ends_early_is_a_failure_never_a_success(
     made = VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path, **changed))
     with pytest.raises(LlmError, match=message):
         made([request(n) for n in range(5)])
+
+
+@pytest.mark.parametrize(("cards", "invariant"), [("9.0", "yes"), ("9.0 8.0", "no"), ("[N/A]", "no"), ("", "no")])
+def test_batch_invariance_is_asked_for_where_every_card_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cards: str, invariant: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    smi = tmp_path / "bin" / "nvidia-smi"
+    smi.write_text("#!/bin/sh\n" + "".join(f"echo '{card}'\n" for card in cards.split()))
+    smi.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    check = f"assert os.environ.get('VLLM_BATCH_INVARIANT') == {'1' if invariant == 'yes' else None!r}"
+    made = VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path, before=check))
+    made([request(1)])
+    assert made.report.versions["batch_invariant"] == invariant
 
 
 def test_out_of_memory_is_counted_and_tried_with_half(tmp_path: Path) -> None:
@@ -396,7 +411,7 @@ def test_the_runner_from_its_start_to_its_signed_record(tmp_path: Path) -> None:
     smoke = smoke_body(SMALL, read_task("differential"))
     made = VllmBatch(tmp_path / "b", SMALL, made_engine(tmp_path), smoke=smoke, progress=told.append)
     assert len(made([request(n) for n in range(5)])) == 5
-    assert made.report.versions == {"vllm": "made"}
+    assert made.report.versions["vllm"] == "made"
     assert made.report.seconds_to_start > 0
     small = VllmBatch(tmp_path / "c", SMALL, made_engine(tmp_path, "raise MemoryError('chart of Ann Lee')"))
     with pytest.raises(LlmError, match="out of memory even with 1 charts"):

@@ -59,6 +59,7 @@ class ArmSettings:
         told = {
             "llm.model": self.profile.name,
             "llm.profile": self.profile.digest,
+            "llm.weights": self.profile.sha256 or "not hashed",
             "llm.quantisation": self.profile.quantisation or "bf16",
             "llm.differential": f"{self.differential.version} {self.differential.digest[:16]}",
             "llm.fusion": RULE,
