@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 def _noise() -> Mapping[str, float]:
-    return {"text": 0.05, "measurement": 0.05, "lab": 0.1, "code": 0.05}
+    return {"text": 0.1, "measurement": 0.1, "lab": 0.2, "code": 0.1}
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,16 @@ class RankingParameters:
     """People a frequency class or percentage counts as."""
     bare_size: float = 2.0
     """People an annotation without a frequency counts as."""
-    bare_share: float = 0.15
+    bare_share: float = 0.1
     """Share it counts as."""
     name_size: float = 2.0
     """People a finding in the disease's own name counts as; 0 leaves names out."""
     name_share: float = 0.8
     largest_count: float = 100.0
     """People one row counts at most."""
-    prior_share: float = 0.1
+    prior_share: float = 0.05
     """Mean of the Beta prior of a frequency."""
-    prior_size: float = 2.0
+    prior_size: float = 3.0
     """Weight of that prior, in people."""
     largest_share: float = 0.98
     """No finding is more certain in a disease than this."""
@@ -35,19 +35,19 @@ class RankingParameters:
     """How far annotations below one term add up: 0 only the most frequent counts, 1 as if independent."""
     relative_size: float = 1.0
     """Weight of relatives, in expected findings: a disease with this mass takes half of what it could from them."""
-    relative_weight: float = 0.5
+    relative_weight: float = 0.8
     """Most that counts of what relatives show."""
     least_borrowed: float = 0.03
     """Borrowed frequencies below this are left out."""
-    ancestor_weight: float = 0.2
+    ancestor_weight: float = 0.05
     """Share of a match that is left when the disease is annotated less exactly than the finding."""
-    sibling_weight: float = 0.02
+    sibling_weight: float = 0.01
     """Share that is left when finding and annotation only have an ancestor in common."""
     commonest_ancestor: float = 0.1
     """Ancestors more common than this in the background link nothing."""
     gain: float = 5.0
     """Weight of a match against the floor."""
-    smoothing: float = 5.0
+    smoothing: float = 10.0
     """Weight of the background in every disease, in findings: the floor of the ratio."""
     mass_power: float = 0.5
     """How far richly annotated diseases are held back: 0 not at all, 1 as if findings were drawn from the profile."""

@@ -50,6 +50,7 @@ EXPECTED_SHOWN = 8
 EARLY_YEARS = 0.5  # onsets are given by class; half a year is within any of them
 COMMON_SHOWN = 0.01
 COMMON_SHARE = 0.5  # charts without a rare disease that one common condition accounts for: an assumption
+LOG_NONE = float(np.log(1 - COMMON_SHARE))
 LN10 = float(np.log(10))
 
 
@@ -381,13 +382,23 @@ class Ranker:
 
     def evidence_for_any(self, total: FloatArray) -> float:
         """Log ratio of "some listed rare disease" against "none, or a common condition": tempered, uncalibrated."""
-        rare, rest = self._sums(total)
-        return rare - rest
+        return self._shares(total)[1]
 
-    def _sums(self, total: FloatArray) -> tuple[float, float]:
+    def _shares(self, total: FloatArray) -> tuple[FloatArray, float]:
+        """Shares within the rare diseases, within the rest (each adds up to 1, `none` included), and the evidence."""
         n = len(self.knowledge.diseases)
-        weights = self._log_prior + self.parameters.temperature * total
-        return _log_sum(weights[:n]), _log_sum(np.append(weights[n:], np.log(1 - COMMON_SHARE)))
+        weights = self.parameters.temperature * total
+        weights += self._log_prior
+        rare, rest = weights[:n], weights[n:]
+        most_rare, most_rest = float(rare.max()), max(float(rest.max()), LOG_NONE)
+        rare -= most_rare
+        rest -= most_rest
+        shares = np.exp(weights)
+        sum_rare = float(shares[:n].sum())
+        sum_rest = float(shares[n:].sum()) + float(np.exp(LOG_NONE - most_rest))
+        shares[:n] /= sum_rare
+        shares[n:] /= sum_rest
+        return shares, most_rare + float(np.log(sum_rare)) - most_rest - float(np.log(sum_rest))
 
     def posterior(self, total: FloatArray) -> FloatArray:
         """Shares of rare diseases and common explanations; the rest is `none of them`, whose log ratio is 0.
@@ -396,23 +407,15 @@ class Ranker:
         calibration, at the stated prevalence of any rare disease.
         """
         n = len(self.knowledge.diseases)
-        rare, rest = self._sums(total)
-        p_any = self.calibration.probability(rare - rest, self.parameters.any_prevalence)
-        shares = np.exp(
-            self._log_prior + self.parameters.temperature * total - np.where(np.arange(len(total)) < n, rare, rest)
-        )
+        shares, evidence = self._shares(total)
+        p_any = self.calibration.probability(evidence, self.parameters.any_prevalence)
         shares[:n] *= p_any
         shares[n:] *= 1 - p_any
-        return np.asarray(shares)
+        return shares
 
     def _first(self, posterior: FloatArray, top: int) -> LongArray:
         """The `top` most probable diseases; ties by index."""
-        n = min(top, len(self.ranked))
-        if n <= 0:
-            return np.zeros(0, np.int64)
-        edge = np.partition(posterior, len(posterior) - n)[len(posterior) - n]
-        near = np.flatnonzero(posterior >= edge)
-        return near[np.lexsort((near, -posterior[near]))][:n]
+        return np.asarray(_largest(posterior, max(0, min(top, len(self.ranked)))))
 
     def rank(self, evidence: Sequence[Evidence], person: Person = UNKNOWN_PERSON, *, top: int = 10) -> Ranking:
         """Rank all diseases and explain the first `top`.
@@ -551,11 +554,6 @@ class Ranker:
         return NextTest(self.knowledge.terms[term], self.knowledge.labels[term], if_present, if_absent)
 
 
-def _log_sum(weights: FloatArray) -> float:
-    largest = float(weights.max())
-    return largest + float(np.log(np.exp(weights - largest).sum()))
-
-
 def _age(evidence: Sequence[Evidence], person: Person) -> float | None:
     """Age in years at the last finding; None where it is not known."""
     times = [mention.event_time.date() for mention in evidence if mention.event_time is not None]
@@ -580,6 +578,23 @@ def _with_common(rare: Profiles, common: Profiles, n_diseases: int) -> Profiles:
         np.concatenate([rare.probability, common.probability])[order],
         np.concatenate([rare.own, common.own])[order],
     )
+
+
+@numba.njit(cache=True)
+def _largest(values, n):  # type: ignore[no-untyped-def]
+    """Indices of the n largest values, largest first, ties by index."""
+    chosen = np.zeros(n, np.int64)
+    kept = np.full(n, -np.inf)
+    for i in range(len(values)):
+        if n and values[i] > kept[n - 1]:
+            place = n - 1
+            while place > 0 and values[i] > kept[place - 1]:
+                kept[place] = kept[place - 1]
+                chosen[place] = chosen[place - 1]
+                place -= 1
+            kept[place] = values[i]
+            chosen[place] = i
+    return chosen
 
 
 @numba.njit(cache=True)
