@@ -23,8 +23,9 @@ NAMES = {
     "OMIM:128100": ("Dystonia",),
     "OMIM:125310": ("CADASIL",),
     "OMIM:222600": ("Diastrophic dysplasia",),
+    "OMIM:146300": ("Adult osteopetrosis",),
 }
-FINDINGS = ("Seizures", "Developmental delay", "Dystonia", "Skeletal dysplasia")
+FINDINGS = ("Osteopetroses", "Seizures", "Developmental delay", "Dystonia", "Skeletal dysplasia")
 GENES = {"OMIM:125310": frozenset({"NOTCH3"})}
 
 
@@ -64,6 +65,8 @@ def test_namings_are_seen(text: str, disease: str, how: str) -> None:
         ("Gaucher disease type 3", "OMIM:230800"),
         ("Skeletal dysplasia suspected", "OMIM:222600"),
         ("Developmental delay. Later seizures, and fever.", "OMIM:209850"),
+        ("Skeletal osteopetroses", "OMIM:146300"),  # a word of findings is itself
+        ("osteopetrosis", "OMIM:146300"),  # the wider disease: `adult` is missing
         ("because of pain", "OMIM:125310"),
         ("", "OMIM:301500"),
     ],

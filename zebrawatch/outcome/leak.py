@@ -27,12 +27,13 @@ from zebrawatch.outcome.observation import records
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _GENERIC = frozenset(
     """
-    disease syndrome disorder type deficiency congenital familial hereditary autosomal dominant recessive linked x
-    y juvenile infantile neonatal adult early late onset severe mild classic classical isolated primary secondary
-    form idiopathic variant and with without of the in due to or a an related associated susceptibility s anomaly
-    complex progressive chronic acute benign malignant sporadic atypical
+    disease syndrome disorder type deficiency congenital familial hereditary inherited isolated primary secondary
+    form idiopathic classic classical variant and with without of the in due to or a an related associated
+    susceptibility s anomaly complex
     """.split()  # noqa: SIM905
 )
+"""Words of a name that people leave out. Severity, age and inheritance are not among them: without them another, wider
+disease is meant."""
 _HEAD = frozenset(
     """
     disease syndrome disorder anomaly deficiency sequence association
@@ -225,7 +226,7 @@ class LeakDetector:
             elif wording.descriptive:
                 found += _miswritten(tokens, words, wording)
             else:
-                found += _fuzzy(tokens, words, wording, text)
+                found += _fuzzy(tokens, words, wording, text, self._set.finding_words)
         found += self._gene_places(text, disease_id)
         return sorted(set(found))
 
@@ -285,10 +286,17 @@ def _miswritten(tokens: Sequence[_Token], words: set[str], wording: _Wording) ->
     ]
 
 
-def _fuzzy(tokens: Sequence[_Token], words: set[str], wording: _Wording, text: str) -> list[Found]:
-    """Every content word of the name, in any order, close together, each perhaps miswritten; numbers exactly."""
+def _fuzzy(
+    tokens: Sequence[_Token], words: set[str], wording: _Wording, text: str, finding_words: frozenset[str]
+) -> list[Found]:
+    """Every content word of the name, in any order, close together, each perhaps miswritten; numbers exactly.
+
+    A word that belongs to findings (hypophosphatemia) is itself, not a miswritten name (hypophosphatasia).
+    """
+    if not wording.content:
+        return []
     anchor = max(wording.content, key=len)
-    near = {word for word in words if _alike(anchor, word)}
+    near = {word for word in words if word == anchor or (word not in finding_words and _alike(anchor, word))}
     if not near:
         return []
     found = []

@@ -59,6 +59,7 @@ _DIAGNOSIS_NEAR = re.compile(
     r"\b(?:diagnos\w+(?: (?:of|with|is|was|as|includes?|made))?|dx|ddx|differential(?: diagnosis)?(?: includes?)?)"
     r"(?: (?:a|an|the|with|of|primary|hereditary|genetic))? *\Z"
 )
+_QUALIFIED = re.compile(r"(?:hereditary|familial|inherited) (\S+ \S.*)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.;!]\s|\n\s*\n")
 _CONFIRMING = re.compile(r"\b(?:pathogenic|positive|confirmed|detected|homozygous|hemizygous|deficient|affected)\b")
 _NOT_CONFIRMING = re.compile(r"\b(?:no|not|negative|likely benign|benign|uncertain|unknown|normal)\b")
@@ -294,7 +295,9 @@ def _confirms(text: str) -> bool:
 
 def _written(entry: Entry, spelled: Plain, original: str, start: int, end: int) -> bool:
     """Whether a hit is written as its entry's rule wants it."""
-    if entry.rule in ("exact", "short"):
+    if entry.rule == "exact":
+        return original in (entry.exact, entry.exact.upper())
+    if entry.rule == "short":
         return original == entry.exact
     if entry.rule == "gene":
         if original != entry.exact:
@@ -354,6 +357,7 @@ class _Builder:
         for disease in self._diseases:
             self._add_names(disease)
         self._add_exchanged()
+        self._add_bare()
         self._add_parents()
         self._add_groups()
         self._add_series()
@@ -408,23 +412,42 @@ class _Builder:
 
     def _add_parents(self) -> None:
         children = _descendants(self._diseases)
+        wordings_of = self._wordings_of()
         for parent, below in sorted(children.items()):
             if len(below) > LARGEST_PARENT:
                 continue
             place = self._knowledge.index_of(parent)
-            names = (
-                [name.text for name in self._diseases[place].names]
-                if place is not None
-                else list(self._groups.get(parent, ()))
-            )
-            for text in names:
-                if _is_abbreviation(text) or len(key(text)) <= SHORT:
+            if place is not None:
+                named = wordings_of.get(self._diseases[place].id, [])
+            else:
+                texts = [text for text in self._groups.get(parent, ()) if not _is_abbreviation(text)]
+                named = [(wording, "") for text in texts if len(key(text)) > SHORT for wording in wordings(text)]
+            for wording, rule in named:
+                for child in sorted(below):
+                    if (child, "name") not in self._entries.get(wording, {}):
+                        phenotype = american(wording) in self._phenotypes
+                        self._put(wording, Entry(child, "parent", "orphanet", rule, phenotype_name=phenotype))
+
+    def _wordings_of(self) -> dict[str, list[tuple[str, str]]]:
+        """By disease the wordings of its names, with their rule; abbreviations left out."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for wording, entries in self._entries.items():
+            for entry in entries.values():
+                if entry.disease_id is not None and entry.evidence_class in ("name", "synonym"):
+                    found.setdefault(entry.disease_id, []).append((wording, entry.rule))
+        return found
+
+    def _add_bare(self) -> None:
+        """Hereditary ATTR amyloidosis is written ATTR amyloidosis, unless that is a finding or another disease."""
+        names = {wording for wording, found in self._entries.items() if not all(e.rule for e in found.values())}
+        for disease in self._diseases:
+            for name in disease.names:
+                bare = _QUALIFIED.match(name.text)
+                if bare is None or len(bare.group(1)) < 10:
                     continue
-                for wording in wordings(text):
-                    for child in sorted(below):
-                        entry = Entry(child, "parent", "orphanet", phenotype_name=american(wording) in self._phenotypes)
-                        if (child, "name") not in self._entries.get(wording, {}):
-                            self._put(wording, entry)
+                for wording in wordings(bare.group(1)):
+                    if wording not in names and american(wording) not in self._phenotypes:
+                        self._put(wording, Entry(disease.id, "synonym", f"{name.source}, qualifier left out"))
 
     def _add_groups(self) -> None:
         for names in self._groups.values():
