@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 LOCK_NAME = "LOCK"
+STAGING = "_staging"  # where Spark writes before a commit, in a table's folder
 
 
 @dataclass(frozen=True)
@@ -125,30 +127,32 @@ class Lake:
     def recover(self) -> list[str]:
         """Take every table back to its last published version; the names of the tables that had strayed."""
         published = self.published_versions()
-        strayed = []
+        dropped, restored = [], []
         for path in sorted(self.tables.iterdir()):
             if path.name == NIGHTS.name:
                 continue
+            shutil.rmtree(path / STAGING, ignore_errors=True)
             version = published.get(path.name)
             if version is None:
                 shutil.rmtree(path)
-                strayed.append(path.name)
+                dropped.append(path.name)
             elif DeltaTable(path).version() != version:
                 DeltaTable(path).restore(version)
-                strayed.append(path.name)
-        if strayed and published:
-            self._renumber(strayed)
-        return strayed
+                restored.append(path.name)
+        if restored:
+            self._renumber(restored)
+        return sorted([*dropped, *restored])
 
     def _renumber(self, names: Sequence[str]) -> None:
         """A restored table has a new version number; the last published nights point to it from now on."""
         rows = self._night_rows()
+        if not rows:
+            return
+        published = _versions_of(rows)
+        renumbered = json.dumps({**published, **{name: self.version(name) for name in names}}, sort_keys=True)
         for row in rows:
-            versions = json.loads(row["versions"])
-            if versions == self.published_versions():
-                row["versions"] = json.dumps(
-                    {**versions, **{name: self.version(name) for name in names}}, sort_keys=True
-                )
+            if json.loads(row["versions"]) == published:
+                row["versions"] = renumbered
         self._write_nights(rows)
 
     # -- tables -----------------------------------------------------------------------------------------------------
@@ -170,10 +174,11 @@ class Lake:
         from pyspark.sql.pandas.types import from_arrow_schema
 
         schema = from_arrow_schema(table.schema, prefer_timestamp_ntz=False)
-        files = self._delta(table, version).file_uris() if self.exists(table) else []
+        # URIs, of which Spark wants the paths; our partition values hold no characters that a folder's name escapes.
+        files = [unquote(uri) for uri in self._delta(table, version).file_uris()] if self.exists(table) else []
         if not files:
             return spark.createDataFrame([], schema)
-        # Paths are written by us and hold no characters that need escaping; partition values come from the folders.
+        # Partition values come from the folders.
         frame = spark.read.schema(schema).option("basePath", str(self.path(table))).parquet(*files)
         return frame.select(*[frame[field.name].cast(field.dataType) for field in schema.fields])
 
@@ -207,8 +212,11 @@ class Lake:
         if overlapping:
             old = self.read(frame.sparkSession, table)
             for name in overlapping:
-                outside = ~old[table.night].between(nights.first, nights.last)
-                parts[name] = old.where((old[table.partition] == name) & outside)
+                # What the earlier run said of nights before its own (backlog) goes where this one begins no later.
+                earlier = old[table.night] < nights.first
+                later = old[table.night] > nights.last
+                kept = earlier | later if NightRange.parse(name).first < nights.first else later
+                parts[name] = old.where((old[table.partition] == name) & kept)
         return self._commit(frame.sparkSession, table, parts, replaced=[str(nights), *overlapping])
 
     def write_snapshot(self, data: pa.Table, table: Table) -> Written:
@@ -261,7 +269,7 @@ class Lake:
             for field in schema.fields
             if field.name != table.partition
         ]
-        staging = self.path(table) / "_staging" / uuid.uuid4().hex
+        staging = self.path(table) / STAGING / uuid.uuid4().hex
         frame.select(*columns).write.parquet(str(staging))
         target = self.path(table) / f"{table.partition}={value}"
         target.mkdir(parents=True, exist_ok=True)
@@ -297,8 +305,10 @@ class Lake:
         if partition is not None:
             frame = frame.where(frame[table.partition] == partition)
         columns = [name for name in table.schema.names if name not in table.clock]
-        # to_json leaves out nulls; names stay, so a value cannot move to its neighbour unseen.
-        hashed = frame.select(F.sha2(F.to_json(F.struct(*columns)), 256).alias("h"))
+        # to_json leaves out nulls; names stay, so a value cannot move to its neighbour unseen. Without a format of our
+        # own it would cut instants to milliseconds.
+        whole = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
+        hashed = frame.select(F.sha2(F.to_json(F.struct(*columns), whole), 256).alias("h"))
         lanes = [
             F.sum(F.conv(F.substring("h", 1 + 15 * lane, 15), 16, 10).cast("decimal(38,0)")).alias(f"lane{lane}")
             for lane in range(4)
@@ -333,13 +343,14 @@ class Lake:
 
     def last_known_night(self) -> date | None:
         """The last night on which any row of the timeline became known."""
-        lasts = [pc.max(self.arrow(table, ["known_night"])["known_night"]).as_py() for table in (PATIENTS, NOTES, EVENTS)]
+        lasts = [
+            pc.max(self.arrow(table, ["known_night"])["known_night"]).as_py() for table in (PATIENTS, NOTES, EVENTS)
+        ]
         return max((last for last in lasts if last is not None), default=None)
 
     def published_versions(self) -> dict[str, int]:
         """Version of every table as the last publication named them."""
-        rows = self._night_rows()
-        return dict(json.loads(max(rows, key=lambda row: row["published_at"])["versions"])) if rows else {}
+        return _versions_of(self._night_rows())
 
     def publish(self, nights: NightRange, written: Sequence[Written], identity: Mapping[str, Any], run_id: str) -> None:
         """Publish a range of nights: from here on readers see them. Nights after it that stood before are stale now."""
@@ -389,6 +400,7 @@ class Lake:
                 kept.setdefault(name, set()).add(version)
         counts = {}
         for name in self._names():
+            shutil.rmtree(self.tables / name / STAGING, ignore_errors=True)  # vacuum passes over hidden folders
             table = DeltaTable(self.tables / name)
             gone = table.vacuum(
                 retention_hours=keep_hours,
@@ -414,6 +426,11 @@ def digest_of(data: pa.Table, table: Table) -> str:
     columns = [name for name in table.schema.names if name not in table.clock]
     lines = sorted(json.dumps(row, sort_keys=True, default=str) for row in data.select(columns).to_pylist())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def _versions_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Version of every table as the last publication among the rows of `nights` named them."""
+    return dict(json.loads(max(rows, key=lambda row: row["published_at"])["versions"])) if rows else {}
 
 
 def _overlap(one: NightRange, other: NightRange) -> bool:

@@ -47,16 +47,31 @@ def session(settings: SparkSettings, scratch: Path) -> SparkSession:
         .config("spark.sql.shuffle.partitions", str(settings.partitions))
         .config("spark.sql.adaptive.enabled", "true")
         .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.log.level", "ERROR")
+        .config("spark.log.level", "ERROR" if os.environ.get("ZEBRAWATCH_DEBUG") else "OFF")
         .config("spark.python.worker.reuse", "true")
         .config("spark.sql.sources.default", "parquet")
-        .config("spark.driver.extraJavaOptions", f"-Djava.io.tmpdir={scratch}")
+        .config(
+            "spark.driver.extraJavaOptions",
+            f'"-Djava.io.tmpdir={scratch}" "-Dlog4j2.configurationFile={_quiet_log(scratch)}"',  # quoted: paths may hold spaces
+        )
         .config("spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
     )
     try:
         return builder.getOrCreate()
     except Exception as error:
         raise ConfigurationError(f"Spark could not start on {settings.master}: {type(error).__name__}.") from error
+
+
+def _quiet_log(scratch: Path) -> Path:
+    """Spark's own log is silent, since the text of a worker's error may hold patient data; ZEBRAWATCH_DEBUG opens it."""
+    level = "error" if os.environ.get("ZEBRAWATCH_DEBUG") else "off"
+    settings = scratch / "log4j2.properties"
+    settings.write_text(
+        f"rootLogger.level = {level}\nrootLogger.appenderRef.stderr.ref = console\n"
+        "appender.console.type = Console\nappender.console.name = console\nappender.console.target = SYSTEM_ERR\n"
+        "appender.console.layout.type = PatternLayout\nappender.console.layout.pattern = Spark: %p %c{1}%n\n"
+    )
+    return settings
 
 
 def _prepare_environment(scratch: Path) -> None:

@@ -18,7 +18,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     from connectors.spark import session
 
     started = session(
-        SparkSettings(master="local[2]", driver_memory="1g", partitions=1), tmp_path_factory.mktemp("scratch")
+        SparkSettings(master="local[2]", driver_memory="1g", partitions=1), tmp_path_factory.mktemp("a lake's scratch")
     )
     yield started
     started.stop()
