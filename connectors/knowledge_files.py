@@ -14,7 +14,9 @@ from zebrawatch.knowledge.ontology import Ontology
 
 DATA_VARIABLE = "ZEBRAWATCH_DATA"
 ORPHANET_NAME = "orphanet.jsonl.gz"
-MONDO_PATTERN = "mondo_*.sssom.tsv.gz"
+MONDO_PATTERN = (
+    "mondo_exactmatch_*.sssom.tsv.gz"  # MONDO's hasDbXref tables are no exact matches: ICD10CM:E83 and the like
+)
 
 
 def knowledge_files(folder: str = "") -> KnowledgeFiles:
