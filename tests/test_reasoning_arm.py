@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +33,7 @@ from zebrawatch.reasoning.budget import plan, read_card
 from zebrawatch.reasoning.chart import Naming
 from zebrawatch.reasoning.profile import profile_names, read_profile
 from zebrawatch.reasoning.requests import Request, Response
+from zebrawatch.reasoning.rows import LLM_LEDGER, LLM_REQUESTS, LLM_RESPONSES, answered, rows_of
 from zebrawatch.reasoning.shortlist import Budget, Scored, choose
 from zebrawatch.reasoning.task import read_task, task_names
 
@@ -115,6 +117,21 @@ def test_agreement_is_measured_on_a_sample() -> None:
     assert len(model.asked) == 4
     assert len({r.body["seed"] for r in model.asked}) == 3
     assert outcome.figures["llm_agreement_top1"] == pytest.approx(1 / 3)
+
+
+def test_rows_for_the_lake_hold_what_the_next_night_needs() -> None:
+    named = chart(1, note(1, FIRST), note(2, "Known Fabry.", namings=(Naming(FABRY),)))
+    first = run([scored(named)], MadeModel(lambda r: GOOD if r.key.endswith("-again") else "no"))
+    rows = rows_of(first, NIGHT, str(NIGHT))
+    for table in (LLM_REQUESTS, LLM_RESPONSES, LLM_LEDGER):
+        told = pa.Table.from_pylist(rows[table.name], schema=table.schema)
+        assert set(told.column_names) == {name for row in rows[table.name] for name in row}
+    assert [len(rows[name]) for name in ("llm_requests", "llm_responses", "llm_ledger")] == [1, 2, 1]
+    silent = MadeModel(lambda _: None)
+    stored = pa.Table.from_pylist(rows["llm_responses"], schema=LLM_RESPONSES.schema).to_pylist()
+    second = run([scored(named)], silent, answered=answered(stored))
+    assert silent.asked == []
+    assert second.joined == first.joined
 
 
 def test_the_ledger_and_names_that_resolve_to_nothing_are_listed() -> None:

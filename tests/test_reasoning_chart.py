@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reasoning_charts import FABRY, FIRST, NIGHT, POMPE, SECOND, chart, count_words, finding, note
 
 from zebrawatch.reasoning.chart import ChartFinding, Naming, PatientChart, Prompt, build_prompts, sentences_of
-from zebrawatch.reasoning.injection import addresses_a_model, harmless
+from zebrawatch.reasoning.injection import addresses_a_model, harmless, may_address_a_model
 from zebrawatch.reasoning.task import read_task
 
 DIFFERENTIAL, CONFIRM = read_task("differential"), read_task("confirm")
@@ -148,6 +148,12 @@ def test_a_note_can_neither_end_the_chart_nor_open_a_turn_nor_instruct(injected:
 )
 def test_clinical_sentences_are_told(clinical: str) -> None:
     assert not addresses_a_model(clinical)
+
+
+@given(st.sampled_from(INJECTED), st.text(max_size=20), st.text(max_size=20))
+def test_the_quick_look_never_misses_what_the_pattern_finds(injected: str, before: str, after: str) -> None:
+    text = f"{before} {injected} {after}"
+    assert may_address_a_model(text) or not addresses_a_model(text)
 
 
 @given(st.text(max_size=300))

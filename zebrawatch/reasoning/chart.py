@@ -17,7 +17,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from zebrawatch.evidence.copied import LEAST_SHARE, LEAST_WORDS, same_share
-from zebrawatch.reasoning.injection import addresses_a_model, harmless
+from zebrawatch.reasoning.injection import addresses_a_model, harmless, may_address_a_model
 from zebrawatch.reasoning.task import Task
 
 CountTokens = Callable[[Sequence[str]], Sequence[int]]
@@ -129,13 +129,13 @@ class _Piece(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """A note, or the rows of one night: a header and its pieces."""
+    """A note, or the rows of one night. `told`: its sentences, kept or not: what a quote may come from."""
 
     known_night: date
     header: str
     label: str
     source_id: str
-    whole: str
+    told: list[str]
 
 
 @dataclass(frozen=True)
@@ -226,19 +226,23 @@ def _lay_out(
     for known, item in _timeline(notes, rows):
         place = len(entries)
         if isinstance(item, ChartNote):
-            entries.append(_note_entry(chart, item, labels[item.note_id]))
+            entry = _note_entry(chart, item, labels[item.note_id])
+            entries.append(entry)
+            suspect = may_address_a_model(item.text)
             for start, end, sentence in sentences_of(item.text):
-                if addresses_a_model(sentence):
+                if suspect and addresses_a_model(sentence):
                     left_out.append(
                         LeftOut(chart.subject_id, chart.night, task.name, item.note_id, "sentence addresses a model")
                     )
-                elif clock.is_new(sentence):
+                    continue
+                entry.told.append(harmless(sentence))
+                if clock.is_new(sentence):
                     value = _value(spans.get(item.note_id, ()), start, end)
-                    pieces.append(_Piece(place, start, harmless(sentence), value))
+                    pieces.append(_Piece(place, start, entry.told[-1], value))
                 else:
                     copied += 1
         else:
-            entries.append(_Entry(known, f"{known} laboratory and coded findings", "", "", ""))
+            entries.append(_Entry(known, f"{known} laboratory and coded findings", "", "", []))
             pieces += [
                 _Piece(place, n, harmless(_row(row)), max(row.weight, PLAIN_VALUE)) for n, row in enumerate(item)
             ]
@@ -267,7 +271,7 @@ def _note_entry(chart: PatientChart, note: ChartNote, label: str) -> _Entry:
     when = note.event_time.date() if note.event_time else note.known_night
     age = f", age {_age(chart.birth_date, when)}" if chart.birth_date else ""
     kind = harmless(note.type_display or "note").replace("\n", " ")[:80]
-    return _Entry(note.known_night, f"[{label}] {when}{age}, {kind}", label, note.note_id, note.text)
+    return _Entry(note.known_night, f"[{label}] {when}{age}, {kind}", label, note.note_id, [])
 
 
 def _age(birth: date, when: date) -> str:
@@ -357,7 +361,7 @@ def _prompt(draft: _Draft, task: Task, room: int, size: dict[str, int]) -> Promp
         draft.chart.night,
         task.instructions,
         chart,
-        {e.label: (e.source_id, _as_shown(draft, n)) for n, e in enumerate(draft.entries) if e.label},
+        {entry.label: (entry.source_id, "\n".join(entry.told)) for entry in draft.entries if entry.label},
         int((fixed + used) * SLACK),
         hashlib.sha256(f"{draft.chart.subject_id}\n{chart}".encode()).hexdigest(),
         len(draft.pieces) - len(kept),
@@ -400,13 +404,3 @@ def _text(draft: _Draft, kept: set[int]) -> str:
         told = [draft.pieces[n].text if n in kept else GAP for n in mine]
         lines += [text for n, text in enumerate(told) if not (text == GAP and n and told[n - 1] == GAP)]
     return "\n".join([*lines, "</chart>", draft.tail])
-
-
-def _as_shown(draft: _Draft, entry: int) -> str:
-    """A note's sentences in order, kept or not, without those that address a model: what a quote may come from."""
-    told = (
-        harmless(sentence)
-        for _, _, sentence in sentences_of(draft.entries[entry].whole)
-        if not addresses_a_model(sentence)
-    )
-    return "\n".join(told)

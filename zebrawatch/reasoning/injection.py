@@ -35,6 +35,20 @@ def harmless(text: str) -> str:
     return _LABEL.sub(r"(\1)", text.translate(_BRACKETS))
 
 
+_HINTS = (
+    *("ignore", "disregard", "forget", "override", "instruction", "system", "assistant", "developer", "user", "model"),
+    *("llm", "gpt", "chatbot", "you are", "as a", "json", "probability", "differential", "the word"),
+    *("no_rare_disease", "next_test"),
+)
+"""One of these stands in whatever the pattern finds: looking for them is twenty times faster."""
+
+
+def may_address_a_model(text: str) -> bool:
+    """Whether a text may hold such a sentence; False is certain."""
+    low = " ".join(text.lower().split())
+    return any(hint in low for hint in _HINTS)
+
+
 def addresses_a_model(sentence: str) -> bool:
     """Whether a sentence speaks to a model that reads it, rather than about a patient."""
     return _TO_A_MODEL.search(sentence) is not None
