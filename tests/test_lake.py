@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -292,7 +293,12 @@ def test_thousands_of_nights_are_compacted_in_one_reading(
     publish(lake, nights(0, 3000), write_flags(lake, spark, nights(0, 3000), flag(1, 0)))
     readings = []
     whole = Lake._night_rows
-    monkeypatch.setattr(Lake, "_night_rows", lambda self: readings.append(1) or whole(self))
+
+    def counted(self: Lake) -> list[dict[str, Any]]:
+        readings.append(self)
+        return whole(self)
+
+    monkeypatch.setattr(Lake, "_night_rows", counted)
     lake.compact()
     assert len(readings) < 5
     assert len(lake.nights()) == 3001
@@ -311,7 +317,9 @@ def test_any_delta_reader_can_read_the_tables(lake: Lake, spark: SparkSession) -
     table = DeltaTable(lake.path(FLAGS))
     assert table.to_pyarrow_table().num_rows == 2
     data = table.to_pyarrow_dataset()  # noqa: F841  (DuckDB finds it by its name)
-    assert duckdb.sql("select sum(p_any), max(len(shown)) from data").fetchall() == [(1.25, 1)]
+    found = duckdb.sql("select sum(p_any), max(len(shown)) from data")
+    assert found is not None
+    assert found.fetchall() == [(1.25, 1)]
     assert table.metadata().partition_columns == ["night_range"]
 
 
@@ -356,17 +364,46 @@ def test_the_lock_is_given_back_after_an_error(lake: Lake) -> None:
         pass
 
 
-def ended_process() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+HOLD = """
+import sys
+from pathlib import Path
+from connectors.lake import Lake
+with Lake.open(Path(sys.argv[1])).writing():
+    print("holding", flush=True)
+    sys.stdin.readline()
+"""
 
 
-def test_the_lock_of_a_process_that_died_is_taken(lake: Lake) -> None:
-    owner = f"process {ended_process()} on {socket.gethostname()} since 2025-01-01 00:00 UTC\n"
-    (lake.root / LOCK_NAME).write_text(owner)
+def test_the_lock_of_a_process_stands_while_it_lives_and_is_taken_when_it_is_killed(lake: Lake) -> None:
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", HOLD, str(lake.root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "holding\n"
+        with pytest.raises(LakeError, match=f"process {other.pid} on"), lake.writing():
+            pass
+        other.kill()
+    assert (lake.root / LOCK_NAME).exists()
     with lake.writing():
         assert f"process {os.getpid()} " in (lake.root / LOCK_NAME).read_text()
+
+
+def test_one_of_many_that_find_a_dead_lock_gets_it(lake: Lake) -> None:
+    """All of them see the dead owner; taking its lock away must not take away that of the first to come."""
+    (lake.root / LOCK_NAME).write_text(f"process 999999999 on {socket.gethostname()} since 2025-01-01 00:00 UTC\n")
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work(number: int) -> None:
+        with lake.writing(wait_seconds=60):
+            inside.append(number)
+            most.append(len(inside))
+            inside.remove(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert most == [1] * 8
+    assert not (lake.root / LOCK_NAME).exists()
 
 
 def test_the_lock_of_another_machine_stands(lake: Lake) -> None:
