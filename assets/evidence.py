@@ -164,6 +164,7 @@ def _scoring(run: NightRun) -> score.Scoring:
     return score.Scoring(
         run_id=run.run_id, knowledge_folder=str(run.knowledge_folder), backgrounds=backgrounds(run), parameters=RankingParameters(),
         nights=run.nights, first_screened=run.first_screened, top=configuration.evidence.top, threshold=configuration.policy.threshold,
+        terms=frozenset(pc.unique(run.lake.arrow(FINDINGS, ["hpo_id"])["hpo_id"]).to_pylist()),
         never_screened=frozenset(configuration.policy.diseases_never_screened), opted_out=run.opted_out,
     )  # fmt: skip
 

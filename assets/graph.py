@@ -5,10 +5,12 @@ over the same steps, since thousands of partitions would only be thousands of ev
 """
 
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -91,12 +93,28 @@ def _asked(tags: Mapping[str, str]) -> NightRange | None:
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
-    """Faults a user can mend become one clear sentence in Dagster, and are not tried again."""
+def _plainly(lake: Lake | None = None, what: str = "the run") -> Iterator[None]:
+    """Faults a user can mend become one clear sentence in Dagster, and are not tried again.
+
+    The text of any other error may hold patient data: it is written into the lake, and Dagster gets its kind only.
+    """
     try:
         yield
     except ZebrawatchError as error:
-        raise dg.Failure(description=str(error), allow_retries=isinstance(error, SourceError)) from error
+        raise dg.Failure(description=str(error), allow_retries=isinstance(error, SourceError)) from None
+    except Exception as error:
+        place = _kept_error(lake) if lake else "nowhere"
+        raise dg.Failure(
+            description=f"Step {what} failed with {type(error).__name__}; its text is kept in {place}.", allow_retries=False
+        ) from None
+
+
+def _kept_error(lake: Lake) -> str:
+    folder = lake.root / "errors"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    place = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}.txt"
+    place.write_text(traceback.format_exc())
+    return str(place)
 
 
 def night_partitions(first_live_night: str, zone: str) -> dg.DailyPartitionsDefinition:
@@ -135,7 +153,9 @@ def _asset(step: Step, partitions: dg.PartitionsDefinition[str] | None) -> dg.As
         run: NightRun = context.resources.screen_run
         run.say(f"· {step.name}")
         begun = time.monotonic()
-        with _plainly():
+        with _plainly(run.lake, step.name):
+            if step.group != "raw":
+                run.start_spark()
             facts = step.make(run)
             results = checks_of(step.name, run)
         yield dg.MaterializeResult(

@@ -72,6 +72,10 @@ class NightRun:
         """The process's Spark session."""
         return session(self.configuration.spark, self.lake.scratch)
 
+    def start_spark(self) -> None:
+        """Start the session before a step that only names columns at first."""
+        _ = self.spark
+
     @cached_property
     def site_key(self) -> bytes:
         """Secret key of the pseudonyms."""

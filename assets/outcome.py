@@ -29,7 +29,7 @@ from zebrawatch.outcome.pairs import LABEL_COLUMNS
 from zebrawatch.outcome.protocol import Protocol
 from zebrawatch.outcome.summary import Outcome, Replay, summarise
 from zebrawatch.schemas import CANDIDATES, EVENTS, FLAGS, LEAD_TIME, NAMINGS, NOTES, PATIENTS, SUSPICIONS, Table
-from zebrawatch.screen.naming import Namer
+from zebrawatch.screen.naming import Namer, read_groups
 from zebrawatch.screen.suspicion import Suspicion, suspicions_with_phenotype_names
 
 PLANTED = 300  # made namings by which the detectors' recall is measured: a Wilson interval of about +-5 points
@@ -117,6 +117,7 @@ def _replay(run: NightRun) -> Replay:
         suspicions_both_ways=pd.DataFrame([one._asdict() for one in both_ways], columns=list(Suspicion._fields)),
         organ_system=main_organ_systems(run.knowledge, run.ontology),
         gene_symbols=frozenset(gene for disease in run.knowledge.diseases for gene in disease.genes), merged=_merged(run),
+        groups=frozenset(read_groups(run.files.orphanet)) if run.files.orphanet else frozenset(), namings=namings,
     )  # fmt: skip
 
 
@@ -209,8 +210,7 @@ def _leak_gate(run: NightRun, replay: Replay) -> Mapping[str, Any]:
     notes = run.lake.arrow(NOTES, ["note_id", "text", "known_night"], rows=~pc.field("deleted")).to_pylist()
     texts = {note["note_id"]: note["text"] for note in notes if note["text"] is not None}
     evidence = {row for row in evidence_of(replay.candidates, wanted) if row[2] in texts}
-    kept_out = run.naming_set.kept_out
-    gate = leak_gate(evidence, texts, _detector(run), lambda wording: wording in kept_out)
+    gate = leak_gate(evidence, texts, _detector(run), run.naming_set.keeps_out)
     folder = run.lake.reports / str(run.nights)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     gate.ledger.to_csv(folder / "leak_ledger.csv", index=False)

@@ -262,7 +262,7 @@ CANDIDATES = Table(
     _schema(
         SUBJECT,
         _column("night", pa.date32(), "night of the score"),
-        _column("rank", pa.int32(), "rank from 1"),
+        _column("rank", pa.int32(), "rank from 1; 0 where nothing was left to rank"),
         _column("disease_id", pa.string(), "disease, by its first id (OMIM before Orphanet)"),
         _column("disease_name", pa.string(), "name of the disease"),
         _column("log10_lr", pa.float64(), "log10 likelihood ratio against this hospital's own patients"),

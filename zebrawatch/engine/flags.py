@@ -89,12 +89,14 @@ def changes_of(row: Mapping[str, Any], folding: Folding) -> list[dict[str, Any]]
 
 
 def scores_of(rows: Iterable[Mapping[str, Any]]) -> list[NightScore]:
-    """A patient's scores, one a night, of candidate rows."""
+    """A patient's scores, one a night, of candidate rows; a row of rank 0 is a score that lists nothing."""
     ordered = sorted(rows, key=lambda row: (row["night"], row["rank"]))
-    return [
-        NightScore(night, group[0]["p_any"], tuple(Shown(r["rank"], r["disease_id"], r["disease_name"], r["posterior"], r["log10_lr"]) for r in group), group[0]["cause"])
-        for night, group in ((night, list(rows_)) for night, rows_ in groupby(ordered, key=lambda row: row["night"]))
-    ]  # fmt: skip
+    scores = []
+    for night, group in groupby(ordered, key=lambda row: row["night"]):
+        listed = list(group)
+        shown = tuple(Shown(*(row[name] for name in Shown._fields)) for row in listed if row["rank"] > 0)
+        scores.append(NightScore(night, listed[0]["p_any"], shown, listed[0]["cause"]))
+    return scores
 
 
 def facts_of(rows: Iterable[Mapping[str, Any]]) -> Facts:

@@ -33,7 +33,7 @@ FINDING_COLUMNS = (
 class Scoring:
     """What scores a range of nights: knowledge (a compiled folder), backgrounds by month, parameters, policy's threshold.
 
-    `run_id` tells workers that live on between runs one scoring from the next.
+    `terms` are the HPO ids that stand in the findings. `run_id` tells workers that live on between runs one scoring from the next.
     """
 
     run_id: str
@@ -44,6 +44,7 @@ class Scoring:
     first_screened: date
     top: int
     threshold: float
+    terms: frozenset[str]
     never_screened: frozenset[str] = frozenset()
     opted_out: frozenset[int] = frozenset()
 
@@ -61,7 +62,11 @@ class Scorer:
         background = self.scoring.backgrounds[month]
         if month not in self._rankers:
             self._rankers[month] = Ranker(
-                self.knowledge, background, self.scoring.parameters, never=self.scoring.never_screened
+                self.knowledge,
+                background,
+                self.scoring.parameters,
+                never=self.scoring.never_screened,
+                only=self.scoring.terms,
             )
         return self._rankers[month]
 
@@ -79,6 +84,8 @@ class Scorer:
         month = month_of(night)
         ranking = self._rank(chart, night, month)
         cause = self._cause(chart, night, key, before, ranking)
+        if not ranking.entries and before is not None:
+            yield self._empty(subject_id, night, ranking, cause)
         for entry in ranking.entries:
             yield {
                 "subject_id": subject_id,
@@ -95,6 +102,20 @@ class Scorer:
                 "contributions": [asdict(contribution) for contribution in entry.contributions],
                 "expected_absent": list(entry.expected_absent),
             }
+
+    def _empty(self, subject_id: int, night: date, ranking: Ranking, cause: str) -> dict[str, Any]:
+        """A score with nothing to rank, of rank 0: what stood before is gone."""
+        return {
+            "subject_id": subject_id,
+            "night": night,
+            "rank": 0,
+            "p_any": ranking.p_any,
+            "n_findings": ranking.n_findings,
+            "cause": cause,
+            "background": self.scoring.backgrounds[month_of(night)].version,
+            "contributions": [],
+            "expected_absent": [],
+        }
 
     def _rank(self, chart: Chart, night: date, month: str) -> Ranking:
         evidence = [] if chart.barred(night) else chart.evidence(night, date.fromisoformat(f"{month}-01"))
