@@ -29,7 +29,7 @@ from zebrawatch.nights import NightRange
 from zebrawatch.outcome.summary import Outcome
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
 from zebrawatch.screen.alerts import AlertPolicy
-from zebrawatch.screen.naming import NamingSet
+from zebrawatch.screen.naming import NamingSet, read_groups
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -218,7 +218,8 @@ class NightRun:
     @cached_property
     def naming_set(self) -> NamingSet:
         """The naming set."""
-        return NamingSet.build(self.knowledge, self.ontology)
+        groups = read_groups(self.files.orphanet) if self.files.orphanet else None
+        return NamingSet.build(self.knowledge, self.ontology, groups)
 
     @cached_property
     def code_map(self) -> CodeMap:
