@@ -8,7 +8,7 @@ import sys
 import click
 import typer
 
-from pipelines.commands import benchmark, config, demo, doctor, knowledge, lake, quarantine, screen
+from pipelines.commands import benchmark, config, demo, doctor, export, knowledge, lake, quarantine, screen
 from zebrawatch.errors import ZebrawatchError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("demo-hospital")(demo.demo_hospital)
 app.command("doctor")(doctor.doctor)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(config.app, name="config")
+app.add_typer(export.app, name="export")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(lake.app, name="lake")
 app.add_typer(quarantine.app, name="quarantine")
