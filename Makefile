@@ -46,5 +46,7 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements-dev.lock
 	touch $@
 
+include llm.mk
+
 clean:
 	rm -rf var
