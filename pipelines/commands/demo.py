@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from connectors.knowledge_files import knowledge_files
 from pipelines.commands.options import settings
 from pipelines.commands.progress import Progress
-from zebrawatch.demo.hospital import make_demo_hospital
 
 
 def demo_hospital(
@@ -20,6 +18,16 @@ def demo_hospital(
     seed: Annotated[int, typer.Option(help="The same seed makes the same hospital, byte for byte.")] = 7,
 ) -> None:
     """Make a demo hospital: a FHIR bulk-export folder of made patients, with labels.csv. It is made data, not evidence."""
+    from connectors.knowledge_files import knowledge_files
+    from zebrawatch.demo.hospital import make_demo_hospital  # brings clinosim along, which takes seconds
+
     with Progress() as progress:
-        made = make_demo_hospital(out, patients=patients, rare=rare, seed=seed, knowledge=knowledge_files(settings().knowledge.folder), progress=progress.say)
+        made = make_demo_hospital(
+            out,
+            patients=patients,
+            rare=rare,
+            seed=seed,
+            knowledge=knowledge_files(settings().knowledge.folder),
+            progress=progress.say,
+        )
     print(made)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connectors.lake import Lake
-from connectors.spark import session
 from pipelines.commands.options import JsonOption, LakeOption, open_lake, settings
-from zebrawatch.schemas import TABLES
+
+if TYPE_CHECKING:
+    from connectors.lake import Lake
 
 app = typer.Typer(no_args_is_help=True, help="Look after the lake: nights, digests, compaction, garbage, migration.")
 
@@ -28,17 +28,32 @@ def nights(lake: LakeOption = None, json_line: JsonOption = False) -> None:
         else:
             runs.append((str(night.night), str(night.night), night.generation, night.stale))
     for first, last, generation, stale in runs:
-        print(f"{first} to {last}: generation {generation}{', stale: run `zebrawatch screen --nights` over them again' if stale else ''}")
+        print(
+            f"{first} to {last}: generation {generation}{', stale: run `zebrawatch screen --nights` over them again' if stale else ''}"
+        )
     if json_line:
-        print(json.dumps({"nights": len(found), "stale": sum(night.stale for night in found), "last": str(found[-1].night) if found else None}))
+        print(
+            json.dumps(
+                {
+                    "nights": len(found),
+                    "stale": sum(night.stale for night in found),
+                    "last": str(found[-1].night) if found else None,
+                }
+            )
+        )
 
 
 @app.command()
 def digest(lake: LakeOption = None, json_line: JsonOption = False) -> None:
     """Content digest of every table: equal digests, equal rows."""
+    from connectors.spark import session
+    from zebrawatch.schemas import TABLES
+
     opened = open_lake(lake)
     spark = session(settings().spark, opened.scratch)
-    digests = {name: opened.digest(spark, table) for name, table in TABLES.items() if name != "nights" and opened.exists(table)}
+    digests = {
+        name: opened.digest(spark, table) for name, table in TABLES.items() if name != "nights" and opened.exists(table)
+    }
     for name, value in digests.items():
         print(f"{name:12} {value}")
     if json_line:
@@ -54,7 +69,10 @@ def compact(lake: LakeOption = None) -> None:
 
 
 @app.command()
-def gc(lake: LakeOption = None, keep_hours: Annotated[int, typer.Option(help="Keep files of versions younger than this.")] = 168) -> None:
+def gc(
+    lake: LakeOption = None,
+    keep_hours: Annotated[int, typer.Option(help="Keep files of versions younger than this.")] = 168,
+) -> None:
     """Delete files that no published night needs, and scratch files."""
     with _writing(open_lake(lake)) as opened:
         for name, files in opened.collect_garbage(keep_hours).items():
@@ -66,7 +84,11 @@ def migrate(lake: LakeOption = None) -> None:
     """Bring an older lake to this release's schema."""
     with _writing(open_lake(lake)) as opened:
         before, now = opened.migrate()
-        print(f"The lake is at schema version {now}." if before == now else f"The lake was brought from schema version {before} to {now}.")
+        print(
+            f"The lake is at schema version {now}."
+            if before == now
+            else f"The lake was brought from schema version {before} to {now}."
+        )
 
 
 @contextmanager

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connectors import configuration
 from connectors.configuration import Configuration
-from connectors.lake import Lake
+
+if TYPE_CHECKING:
+    from connectors.lake import Lake
 
 LakeOption = Annotated[Path | None, typer.Option("--lake", help="Folder of the lake (default: lake.folder, var/lake).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (default: zebrawatch.toml here).")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file (default: zebrawatch.toml here).")
+]
 
 
 def settings(config: Path | None = None, **overrides: str | None) -> Configuration:
@@ -33,4 +37,6 @@ def settings(config: Path | None = None, **overrides: str | None) -> Configurati
 
 def open_lake(lake: Path | None) -> Lake:
     """The lake of a command; LakeError where there is none."""
+    from connectors.lake import Lake  # brings pyarrow along, which `--help` does not need
+
     return Lake.open(settings(lake__folder=str(lake) if lake else None).lake_folder)

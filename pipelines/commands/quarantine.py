@@ -10,7 +10,6 @@ import typer
 
 from pipelines.commands.options import JsonOption, LakeOption, open_lake
 from zebrawatch.errors import LakeError
-from zebrawatch.schemas import QUARANTINE
 
 app = typer.Typer(no_args_is_help=True, help="What could not be used, and why.")
 
@@ -18,6 +17,8 @@ app = typer.Typer(no_args_is_help=True, help="What could not be used, and why.")
 @app.command("list")
 def list_(lake: LakeOption = None, json_line: JsonOption = False) -> None:
     """Count the quarantined lines by pull, type and reason."""
+    from zebrawatch.schemas import QUARANTINE
+
     rows = open_lake(lake).arrow(QUARANTINE, ["pull", "resource_type", "reason"]).to_pylist()
     counts = Counter((row["pull"], row["resource_type"] or "unknown", row["reason"]) for row in rows)
     for (pull, kind, reason), lines in sorted(counts.items()):
@@ -35,6 +36,8 @@ def show(
     lake: LakeOption = None,
 ) -> None:
     """Print one quarantined line whole, with what was wrong (patient data: for the data team's eyes)."""
+    from zebrawatch.schemas import QUARANTINE
+
     rows = open_lake(lake).arrow(QUARANTINE).to_pylist()
     found = [row for row in rows if row["file"] == file and row["line_number"] == line_number]
     if not found:

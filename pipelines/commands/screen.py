@@ -11,14 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from connectors.configuration import Configuration
-from connectors.folder import fingerprint_folder
-from connectors.lake import Lake
-from connectors.manifest import read_manifest
 from pipelines.commands.options import ConfigOption, JsonOption, LakeOption, settings
 from pipelines.commands.progress import Progress
 from zebrawatch.errors import ConfigurationError, LakeError
 from zebrawatch.nights import NightRange
-from zebrawatch.schemas import FINDINGS, FLAGS, NOTES, PATIENTS, QUARANTINE
 
 
 def screen(
@@ -66,6 +62,7 @@ def _asked(night: str | None, nights: str | None) -> NightRange | None:
 
 def _run(configuration: Configuration, asked: NightRange | None, progress: Progress) -> None:
     """The past as one range, then the live nights; both, where no nights are named and the records reach that far."""
+    from connectors.lake import Lake
     from pipelines.runner import run_nights  # brings Dagster and Spark along, which takes seconds
 
     run_nights(configuration, asked, progress.say)
@@ -73,11 +70,17 @@ def _run(configuration: Configuration, asked: NightRange | None, progress: Progr
         lake = Lake.open(configuration.lake_folder)
         last, known = lake.last_night(), lake.last_known_night()
         if last is not None and known is not None and last.night < known:
-            run_nights(configuration, NightRange(last.night.fromordinal(last.night.toordinal() + 1), known), progress.say)
+            run_nights(
+                configuration, NightRange(last.night.fromordinal(last.night.toordinal() + 1), known), progress.say
+            )
 
 
 def _nothing_new(configuration: Configuration) -> bool:
     """Whether the lake holds all of the source already: the same folder, unchanged, screened to its last night."""
+    from connectors.folder import fingerprint_folder
+    from connectors.lake import Lake
+    from connectors.manifest import read_manifest
+
     if configuration.source_is_server:
         return False
     try:
@@ -96,6 +99,9 @@ def _nothing_new(configuration: Configuration) -> bool:
 
 def result(configuration: Configuration) -> dict[str, Any]:
     """What the published nights say, as one object (the keys of `--json`)."""
+    from connectors.lake import Lake
+    from zebrawatch.schemas import FINDINGS, FLAGS, NOTES, PATIENTS, QUARANTINE
+
     lake = Lake.open(configuration.lake_folder)
     last = lake.last_night()
     if last is None:
@@ -128,7 +134,11 @@ def result(configuration: Configuration) -> dict[str, Any]:
 
 def _say(found: Mapping[str, Any], seconds: float) -> None:
     """The end of a run in words and figures."""
-    made = " (made data: this shows that the machinery is right, not that medicine gains)" if found["data"] == "made" else ""
+    made = (
+        " (made data: this shows that the machinery is right, not that medicine gains)"
+        if found["data"] == "made"
+        else ""
+    )
     print(f"\nScreened {found['nights']:,} nights, {found['first_night']} to {found['last_night']}{made}")
     print(
         f"  records        {found['patients']:,} patients, {found['notes']:,} notes, {found['findings']:,} findings; "
@@ -138,14 +148,18 @@ def _say(found: Mapping[str, Any], seconds: float) -> None:
     print(f"  alerts         {found['alerts']:,} raised; {_number(rate)} false per 1,000 patients in 12 months")
     print(f"  pairs at risk  {found['at_risk'] or 0} (patient and later-suspected disease)")
     if found["at_risk"]:
-        print(f"  prioritised    {_share(found['prioritised_share'])} before suspicion {_interval(found, 'prioritised_share', 100, '%')}")
+        print(
+            f"  prioritised    {_share(found['prioritised_share'])} before suspicion {_interval(found, 'prioritised_share', 100, '%')}"
+        )
         print(
             f"  lead           median {_number(found['lead_days_median'])} days among prioritised; "
             f"{_number(found['lead_days_mean_unconditional'])} days over all pairs {_interval(found, 'lead_days_mean_unconditional', 1, ' days')}"
         )
         _say_nulls(found["nulls"])
     gate = found["leak_gate"] or {}
-    words = f"{'passed' if gate.get('passed') else 'NOT passed'}: {gate.get('leaks', 0)} leaks" if gate else "not assessed"
+    words = (
+        f"{'passed' if gate.get('passed') else 'NOT passed'}: {gate.get('leaks', 0)} leaks" if gate else "not assessed"
+    )
     print(f"  leak gate      {words} in {gate.get('documents', 0):,} scored documents")
     print(f"  time           {seconds:.0f} s")
     print("\nTo look closer:")
