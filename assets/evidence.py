@@ -104,7 +104,7 @@ def changed_patients(run: NightRun) -> DataFrame:
     within = F.col("night").between(F.lit(since), F.lit(run.nights.last))
     standing = _standing_findings(run)
     nights = [
-        standing.select("subject_id", F.col("known_night").alias("night")),
+        standing.select("subject_id", F.greatest("known_night", "source_night").alias("night")),
         standing.select("subject_id", F.col("removed_night").alias("night")),
         run.table(PATIENTS).select("subject_id", F.col("known_night").alias("night")),
     ]

@@ -17,7 +17,8 @@ WEIGHED = {"present": "present", "historical": "present", "negated": "negated"}
 class Finding:
     """A finding in a source: from `known_night` on, until its source is corrected or deleted on `removed_night`.
 
-    `masked_for` are the diseases its document names: it does not count for them.
+    Of a copied sentence `known_night` is that of its first appearance; it is part of the chart from `source_night`, on
+    which the source itself was known. `masked_for` are the diseases its document names: it does not count for them.
     """
 
     source_id: str
@@ -30,12 +31,18 @@ class Finding:
     quote: str | None
     event_time: datetime | None
     known_night: date
+    source_night: date
     removed_night: date | None
     masked_for: frozenset[str] = frozenset()
 
+    @property
+    def first_night(self) -> date:
+        """The first night whose chart it is part of."""
+        return max(self.known_night, self.source_night)
+
     def stands(self, night: date) -> bool:
         """Whether the finding is part of the chart of `night`."""
-        return self.known_night <= night and (self.removed_night is None or night < self.removed_night)
+        return self.first_night <= night and (self.removed_night is None or night < self.removed_night)
 
 
 class Demographics(NamedTuple):
@@ -49,7 +56,11 @@ class Demographics(NamedTuple):
     deleted: bool
 
 
-Key = frozenset[tuple[str, str, frozenset[str]]]
+class Turn(NamedTuple):
+    """A night on which the weighed evidence changed; `removed` where it only lost what it had."""
+
+    night: date
+    removed: bool
 
 
 class Chart:
@@ -93,31 +104,73 @@ class Chart:
         counted = {f.hpo_id for f in self.findings if WEIGHED[f.assertion] == "present" and _before(f, month_start)}
         return [
             Evidence(
-                hpo_id=hpo_id, assertion=assertion, origin=group[0].origin, source_id=group[0].source_id, start=group[0].start,
-                end=group[0].end, quote=group[0].quote, known_night=group[0].known_night, event_time=group[0].event_time,
-                masked_for=frozenset.intersection(*(f.masked_for for f in group)), in_background=hpo_id in counted and assertion == "present",
+                hpo_id=hpo_id, assertion=assertion, origin=group[0].origin, source_id=group[0].source_id,
+                start=group[0].start, end=group[0].end, quote=group[0].quote, known_night=group[0].known_night,
+                event_time=group[0].event_time, masked_for=frozenset.intersection(*(f.masked_for for f in group)),
+                in_background=assertion == "present" and hpo_id in counted,
             )
             for (hpo_id, assertion), group in groups.items()
             if assertion == "present" or (hpo_id, "present") not in groups
         ]  # fmt: skip
 
-    def turns(self, first_screened: date, through: date) -> list[tuple[date, Key]]:
-        """The nights, from the first screened one on, on which the weighed evidence changed, with what it was then."""
-        nights = {max(f.known_night, first_screened) for f in self.findings}
-        nights |= {max(f.removed_night, first_screened) for f in self.findings if f.removed_night is not None}
-        nights |= {max(version.known_night, first_screened) for version in self.demographics}
-        turns: list[tuple[date, Key]] = []
-        last: Key = frozenset()
-        for night in sorted(night for night in nights if night <= through):
-            key: Key = frozenset() if self.barred(night) else self._key(night)
-            if key != last:
-                turns.append((night, key))
-                last = key
+    def turns(self, first_screened: date, through: date) -> list[Turn]:
+        """The nights, from the first screened one on, on which the weighed evidence changed.
+
+        One sweep over the nights: only terms that something happened to are looked at again.
+        """
+        happened: dict[date, set[str]] = {}
+        by_term: dict[str, list[Finding]] = {}
+        for finding in self.findings:
+            by_term.setdefault(finding.hpo_id, []).append(finding)
+            for night in (finding.first_night, finding.removed_night):
+                if night is not None:
+                    happened.setdefault(max(night, first_screened), set()).add(finding.hpo_id)
+        for version in self.demographics:
+            happened.setdefault(max(version.known_night, first_screened), set())
+        turns: list[Turn] = []
+        weighed: dict[str, Weighed] = {}
+        was_barred = False
+        for night in sorted(night for night in happened if night <= through):
+            had_any = bool(weighed)
+            added, removed = _update(weighed, happened[night], by_term, night)
+            barred = self.barred(night)
+            if barred != was_barred:
+                changed, lost = (had_any if barred else bool(weighed)), barred
+            else:
+                changed, lost = (added or removed) and not barred, removed and not added
+            if changed:
+                turns.append(Turn(night, lost))
+            was_barred = barred
         return turns
 
-    def _key(self, night: date) -> Key:
-        return frozenset((e.hpo_id, e.assertion, e.masked_for) for e in self.evidence(night, night))
+
+Weighed = tuple[str, frozenset[str]]
+"""How a term is weighed: its assertion, and the diseases it is masked for."""
+
+
+def _update(
+    weighed: dict[str, Weighed], terms: Iterable[str], by_term: dict[str, list[Finding]], night: date
+) -> tuple[bool, bool]:
+    """Bring the terms up to `night`; whether any was added or changed, and whether any was removed."""
+    added = removed = False
+    for term in terms:
+        before, now = weighed.get(term), _weighed([finding for finding in by_term[term] if finding.stands(night)])
+        if now is None:
+            removed |= weighed.pop(term, None) is not None
+        elif now != before:
+            weighed[term] = now
+            added = True
+    return added, removed
+
+
+def _weighed(standing: Sequence[Finding]) -> Weighed | None:
+    """A term once found present is not also weighed as denied; a mask holds where every document has it."""
+    present = [finding for finding in standing if WEIGHED[finding.assertion] == "present"]
+    counted = present or standing
+    if not counted:
+        return None
+    return WEIGHED[counted[0].assertion], frozenset.intersection(*(finding.masked_for for finding in counted))
 
 
 def _before(finding: Finding, night: date) -> bool:
-    return finding.known_night < night and (finding.removed_night is None or finding.removed_night >= night)
+    return finding.first_night < night and (finding.removed_night is None or finding.removed_night >= night)

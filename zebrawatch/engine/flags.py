@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -58,7 +58,7 @@ def flags(candidates: DataFrame, facts: DataFrame, before: DataFrame, folding: F
     )
     schema = flag_schema()
 
-    def fold_batches(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    def fold_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             rows = [change for row in batch.to_pylist() for change in changes_of(row, folding)]
             yield from pa.Table.from_pylist(rows, schema=schema).to_batches()

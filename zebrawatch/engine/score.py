@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from zebrawatch.engine.chart import Chart, Demographics, Finding, Key
+from zebrawatch.engine.chart import Chart, Demographics, Finding, Turn
 from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.ranking import Ranker, Ranking, RankingParameters
 from zebrawatch.knowledge.diseases import Knowledge
 from zebrawatch.nights import NightRange, month_of
-from zebrawatch.schemas import CANDIDATES
+from zebrawatch.schemas import CANDIDATES, CONTRIBUTION
 
 PATIENT_COLUMNS = ("subject_id", "known_night", "sex", "birth_date", "restricted", "merged_into", "deleted")
+CONTRIBUTION_FIELDS = tuple(field.name for field in CONTRIBUTION)
 STANDING = date(9999, 12, 31)  # stands in for "not removed" where a maximum is taken
 FINDING_COLUMNS = (
     "subject_id", "source_id", "origin", "hpo_id", "assertion", "experiencer", "start", "end", "quote", "event_time",
-    "known_night", "removed_night", "masked_for",
+    "known_night", "source_night", "removed_night", "masked_for",
 )  # fmt: skip
 
 
@@ -72,18 +73,17 @@ class Scorer:
 
     def candidates(self, subject_id: int, chart: Chart) -> Iterator[dict[str, Any]]:
         """Rows of CANDIDATES for the nights of the range, without `night_range`."""
-        before: tuple[date, Key] | None = None
-        for night, key in chart.turns(self.scoring.first_screened, self.scoring.nights.last):
-            if night in self.scoring.nights:
-                yield from self._rows(subject_id, chart, night, key, before)
-            before = (night, key)
+        before: date | None = None
+        for turn in chart.turns(self.scoring.first_screened, self.scoring.nights.last):
+            if turn.night in self.scoring.nights:
+                yield from self._rows(subject_id, chart, turn, before)
+            before = turn.night
 
-    def _rows(
-        self, subject_id: int, chart: Chart, night: date, key: Key, before: tuple[date, Key] | None
-    ) -> Iterator[dict[str, Any]]:
+    def _rows(self, subject_id: int, chart: Chart, turn: Turn, before: date | None) -> Iterator[dict[str, Any]]:
+        night = turn.night
         month = month_of(night)
         ranking = self._rank(chart, night, month)
-        cause = self._cause(chart, night, key, before, ranking)
+        cause = self._cause(chart, turn, before, ranking)
         if not ranking.entries and before is not None:
             yield self._empty(subject_id, night, ranking, cause)
         for entry in ranking.entries:
@@ -99,7 +99,9 @@ class Scorer:
                 "n_findings": ranking.n_findings,
                 "cause": cause,
                 "background": self.scoring.backgrounds[month].version,
-                "contributions": [asdict(contribution) for contribution in entry.contributions],
+                "contributions": [
+                    {name: getattr(one, name) for name in CONTRIBUTION_FIELDS} for one in entry.contributions
+                ],
                 "expected_absent": list(entry.expected_absent),
             }
 
@@ -121,16 +123,17 @@ class Scorer:
         evidence = [] if chart.barred(night) else chart.evidence(night, date.fromisoformat(f"{month}-01"))
         return self.ranker(month).rank(evidence, chart.person(night), top=self.scoring.top)
 
-    def _cause(self, chart: Chart, night: date, key: Key, before: tuple[date, Key] | None, ranking: Ranking) -> str:
+    def _cause(self, chart: Chart, turn: Turn, before: date | None, ranking: Ranking) -> str:
         """What moved the score (alerts.NightScore): an alert that only a new background caused gives no lead."""
         if before is None:
             return "evidence"
-        if key < before[1]:
+        if turn.removed:
             return "source removed"
-        earlier = month_of(before[0])
-        if earlier == month_of(night) or ranking.p_any < self.scoring.threshold:
+        earlier = month_of(before)
+        if earlier == month_of(turn.night) or ranking.p_any < self.scoring.threshold:
             return "evidence"
-        return "evidence" if self._rank(chart, night, earlier).p_any >= self.scoring.threshold else "background"
+        passed_before = self._rank(chart, turn.night, earlier).p_any >= self.scoring.threshold
+        return "evidence" if passed_before else "background"
 
 
 @lru_cache(maxsize=2)
@@ -185,13 +188,17 @@ def chart_of(findings: pa.Table, demographics: pa.Table) -> Chart:
     return Chart(
         (
             Finding(
-                row["source_id"], row["origin"], row["hpo_id"], row["assertion"], row["experiencer"], row["start"], row["end"], row["quote"],
-                row["event_time"], row["known_night"], row["removed_night"], frozenset(row["masked_for"] or ()),
+                row["source_id"], row["origin"], row["hpo_id"], row["assertion"], row["experiencer"], row["start"],
+                row["end"], row["quote"], row["event_time"], row["known_night"], row["source_night"],
+                row["removed_night"], frozenset(row["masked_for"] or ()),
             )
             for row in findings.to_pylist()
         ),
         [
-            Demographics(row["known_night"], row["sex"], row["birth_date"], bool(row["restricted"]), row["merged_into"], bool(row["deleted"]))
+            Demographics(
+                row["known_night"], row["sex"], row["birth_date"], bool(row["restricted"]), row["merged_into"],
+                bool(row["deleted"]),
+            )
             for row in demographics.to_pylist()
         ],
     )  # fmt: skip
@@ -212,14 +219,25 @@ def masked(findings: DataFrame, namings: DataFrame) -> DataFrame:
 def background_steps(findings: DataFrame, ancestors: DataFrame) -> DataFrame:
     """How many patients a term gained or lost, by the month in which that became known: `term, month, step`.
 
-    A background of month M is made of the steps of all months before M. `findings` carry `removed_night`; `ancestors`
-    (`hpo_id, term`) carries a finding to all that it implies. Only what patients are said to have counts.
+    A background of month M is made of the steps of all months before M. `findings` carry `source_night` and
+    `removed_night`; `ancestors` (`hpo_id, term`) carries a finding to all that it implies. Only what patients are said
+    to have counts. A patient has a term over unbroken stretches of nights: each gives a step up and, where it ended, a
+    step down.
     """
     have = findings.where("experiencer = 'patient' and assertion in ('present', 'historical')")
+    own = Window.partitionBy("subject_id", "term").orderBy("first", "last")
+    before = own.rowsBetween(Window.unboundedPreceding, -1)
     held = (
-        have.join(F.broadcast(ancestors), "hpo_id")
-        .groupBy("subject_id", "term")
-        .agg(F.min("known_night").alias("first"), F.max(F.coalesce("removed_night", F.lit(STANDING))).alias("last"))
+        have.withColumn("first", F.greatest("known_night", "source_night"))
+        .withColumn("last", F.coalesce("removed_night", F.lit(STANDING)))
+        .where("first < last")
+        .join(F.broadcast(ancestors), "hpo_id")
+        .select("subject_id", "term", "first", "last")
+        .distinct()
+        .withColumn("so_far", F.max("last").over(before))
+        .withColumn("stretch", F.sum(F.when(F.col("first") <= F.col("so_far"), 0).otherwise(1)).over(own))
+        .groupBy("subject_id", "term", "stretch")
+        .agg(F.min("first").alias("first"), F.max("last").alias("last"))
     )
     gained = held.select("term", F.col("first").alias("night"), F.lit(1).alias("step"))
     lost = held.where(F.col("last") < F.lit(STANDING)).select(

@@ -7,10 +7,11 @@ from pyspark.sql import functions as F  # noqa: N812
 
 
 def spans(notes: DataFrame, events: DataFrame) -> DataFrame:
-    """For every version of a note or event, the night from which a later version or a deletion replaced it.
+    """For every version of a note or event, when it stood.
 
-    Columns `source_id, source_version, removed_night` (null while it stands). Versions known on the same night follow
-    each other by `available_at`; the last stands.
+    Columns `source_id, source_version`, `source_night` on which it became known and `removed_night` from which a later
+    version or a deletion replaced it (null while it stands). Versions known on the same night follow each other by
+    `available_at`; the last stands.
     """
     note_versions = notes.select(F.col("note_id").alias("source_id"), "version", "known_night", "available_at")
     event_versions = events.select(
@@ -25,11 +26,17 @@ def spans(notes: DataFrame, events: DataFrame) -> DataFrame:
         F.min("known_night").alias("known_night"), F.min("available_at").alias("available_at")
     )
     order = Window.partitionBy("base").orderBy("known_night", "available_at", "version")
-    replaced = single.withColumn("removed_night", F.lead("known_night").over(order)).where("removed_night is not null")
+    stood = single.withColumn("removed_night", F.lead("known_night").over(order))
     return (
-        versions.join(replaced.select("base", "version", "removed_night"), ["base", "version"])
-        .select("source_id", F.col("version").alias("source_version"), "removed_night")
+        versions.select("base", "version", "source_id")
         .distinct()
+        .join(stood, ["base", "version"])
+        .select(
+            "source_id",
+            F.col("version").alias("source_version"),
+            F.col("known_night").alias("source_night"),
+            "removed_night",
+        )
     )
 
 
