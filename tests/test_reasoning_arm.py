@@ -212,7 +212,7 @@ def test_the_calculator_agrees_with_what_was_planned_for_an_h100() -> None:
 def test_shipped_profiles_and_tasks_read() -> None:
     assert set(profile_names()) >= {"radar-32b", "raredxr1-14b", "qwen3-32b", "smollm2-135m"}
     assert len({read_profile(name).digest for name in profile_names()}) == len(profile_names())
-    assert {read_task(name).name for name in task_names()} == {"differential", "confirm"}
+    assert {read_task(name).name for name in task_names()} == {"differential", "differential_brief", "confirm"}
     assert read_profile("radar-32b").engine_arguments(Path("/w"))["quantization"] == "fp8"
 
 

@@ -16,7 +16,7 @@ class Engine:
     """An engine in this process; `add` and `step` speak OpenAI chat completion bodies."""
 
     def __init__(self, arguments: dict[str, Any], reasoning_parser: str) -> None:
-        structured = {"backend": "xgrammar", "disable_any_whitespace": True, "reasoning_parser": reasoning_parser}
+        structured = dict(arguments.get("structured_outputs_config") or {}, reasoning_parser=reasoning_parser)
         settings = dict(
             arguments, disable_log_stats=False, enable_prefix_caching=True, structured_outputs_config=structured
         )

@@ -109,7 +109,8 @@ def _one(
     seed: int,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    profile, task = read_profile(model), read_task("differential")
+    profile = read_profile(model)
+    task = read_task("differential" if profile.clinical_use else "differential_brief")
     arm = ArmSettings(profile, task, Budget(), threshold=0.5, floor=0.0, seed=seed)
     door = VllmBatch(
         folder, profile, settings, smoke=smoke_body(profile, task), progress=lambda told: progress(_words(told))

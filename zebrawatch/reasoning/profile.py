@@ -15,6 +15,8 @@ from zebrawatch.errors import ConfigurationError
 MODELS = Path(__file__).parent / "models"
 QUANTISATIONS = {"": 2.0, "bf16": 2.0, "fp8": 1.0, "awq": 0.56, "gptq": 0.56}
 """Bytes a parameter takes; 4-bit formats with their scales."""
+STRUCTURED = {"backend": "xgrammar", "disable_any_whitespace": True}
+"""vLLM's structured output without free white space, with which a small model can fill its whole answer."""
 _SAMPLING = frozenset(["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed", "stop"])
 
 
@@ -64,7 +66,8 @@ class ModelProfile:
     def engine_arguments(self, weights: Path) -> dict[str, Any]:
         """Keyword arguments of vllm.EngineArgs for weights that lie in a folder."""
         arguments = {
-            "model": str(weights), "served_model_name": self.name, "max_model_len": self.context, **self.engine,
+            "model": str(weights), "served_model_name": self.name, "max_model_len": self.context,
+            "structured_outputs_config": dict(STRUCTURED), **self.engine,
         }  # fmt: skip
         if self.quantisation in ("fp8", "awq", "gptq"):
             arguments["quantization"] = self.quantisation
