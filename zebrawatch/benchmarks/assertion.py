@@ -1,7 +1,8 @@
 """How well negation, history and family are told, beside medspaCy's ConText and negspacy on the same spans.
 
-The condition of each sentence is given; every system only judges it. F1 of each property; n, and the number of sentences that have the
-property, stand beside it. Speed: whole sentences per second, all systems in turn, the best of five rounds.
+The condition of each sentence is given; every system only judges it. F1 of each property; n, and the number of
+sentences that have the property, stand beside it. Speed: whole sentences per second, all systems in turn, the best
+of five rounds.
 """
 
 from __future__ import annotations

@@ -85,8 +85,8 @@ def packaged_ontology_file() -> Path:
 def read_concepts(path: Path, ontology: Ontology) -> list[ConceptDocument]:
     """Documents of a concept corpus: JSON lines `{id, text, annotations}`.
 
-    An annotation is `start:end<tab>HP id<tab>words` (GSC) or `start<tab>end<tab>words<tab>HP id[<tab>remark]` (ID-68, GeneReviews).
-    Retired ids are mapped forward; a mention whose id no release knows is left out.
+    An annotation is `start:end<tab>HP id<tab>words` (GSC) or `start<tab>end<tab>words<tab>HP id[<tab>remark]`
+    (ID-68, GeneReviews). Retired ids are mapped forward; a mention whose id no release knows is left out.
     """
     documents = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
@@ -96,7 +96,9 @@ def read_concepts(path: Path, ontology: Ontology) -> list[ConceptDocument]:
             record = json.loads(line)
             found = [_annotation(text, ontology) for text in record["annotations"]]
             documents.append(
-                ConceptDocument(str(record["id"]), str(record["text"]), tuple(gold for gold in found if gold is not None))
+                ConceptDocument(
+                    str(record["id"]), str(record["text"]), tuple(gold for gold in found if gold is not None)
+                )
             )
         except (ValueError, KeyError, TypeError) as error:
             raise CorpusError(f"Line {number} of {path} is no annotated document: {error!r}.") from None
@@ -128,7 +130,8 @@ def annotates_nested(documents: list[ConceptDocument]) -> bool:
 
 
 def annotates_inheritance(documents: list[ConceptDocument], ontology: Ontology) -> bool:
-    """Whether a corpus marks terms outside phenotypic abnormality, such as inheritance (a twentieth of them or more)."""
+    """Whether a corpus marks terms outside phenotypic abnormality,
+    such as inheritance (a twentieth of them or more)."""
     terms = [mention.hpo_id for document in documents for mention in document.mentions]
     outside = sum(not ontology.under(term, PHENOTYPIC_ABNORMALITY) for term in terms)
     return outside >= 0.05 * len(terms) > 0
@@ -147,12 +150,14 @@ def read_sentences(path: Path) -> list[JudgedSentence]:
         start, end = _place(cells[1], row[2])
         found.append(
             JudgedSentence(
-                row[2], start, end,
+                row[2],
+                start,
+                end,
                 negated=cells[3].lower() == "negated",
                 historical=cells[4].lower() == "historical",
                 hypothetical=cells[4].lower() in ("not particular", "hypothetical"),
                 family=cells[5].lower() not in ("patient", ""),
-            )  # fmt: skip
+            )
         )
     if not found:
         raise CorpusError(f"The file {path} holds no judged sentence.")
@@ -160,7 +165,8 @@ def read_sentences(path: Path) -> list[JudgedSentence]:
 
 
 def _place(condition: str, sentence: str) -> tuple[int, int]:
-    """Where a condition stands; conditions stand in capitals. The whole sentence where its words are not found in order."""
+    """Where a condition stands; conditions stand in capitals. The whole sentence where its words are not found in
+    order."""
     words = [re.escape(word) for word in condition.split()]
     for pattern, flags in ((r"\s+".join(words).upper(), 0), (r"\W*".join(words), re.IGNORECASE)):
         match = re.search(pattern, sentence, flags)

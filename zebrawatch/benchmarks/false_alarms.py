@@ -1,7 +1,7 @@
 """What the recogniser finds in notes about common diseases: findings a note, by stratum.
 
-No note of the set is about a rare disease, so whatever is present and of the patient feeds false alarms only. Strata are the source and the
-section of the note. Intervals resample notes.
+No note of the set is about a rare disease, so whatever is present and of the patient feeds false alarms only. Strata
+are the source and the section of the note. Intervals resample notes.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ def run(
     return results
 
 
-def _findings(
-    notes: Sequence[dict[str, str]], recogniser: Recogniser, ontology: Ontology, seed: int
-) -> dict[str, Any]:
+def _findings(notes: Sequence[dict[str, str]], recogniser: Recogniser, ontology: Ontology, seed: int) -> dict[str, Any]:
     began = time.perf_counter()
     by_stratum: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     common: Counter[str] = Counter()
@@ -54,7 +52,7 @@ def _findings(
         stratum = f"{note.get('source', 'notes')} {note.get('section', '')}".strip()
         by_stratum["all"].append(row)
         by_stratum[stratum].append(row)
-    strata: dict[str, Any] = {}
+    strata: dict[str, dict[str, Any]] = {}
     for name, listed in sorted(by_stratum.items()):
         if name != "all" and len(listed) < _SMALLEST_STRATUM:
             continue

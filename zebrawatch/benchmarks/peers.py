@@ -1,7 +1,7 @@
 """The recognisers we compare with: a plain dictionary, FastHPOCR, and medspaCy and negspacy in a process of their own.
 
-None is a dependency of the product. spaCy wants another numpy than the rest of the environment, so it may live in a second one:
-ZEBRAWATCH_COMPARE_PYTHON names its interpreter.
+None is a dependency of the product. spaCy wants another numpy than the rest of the environment, so it may live in a
+second one: ZEBRAWATCH_COMPARE_PYTHON names its interpreter.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def has_fasthpocr() -> bool:
 
 
 def fasthpocr(progress: Callable[[str], None]) -> Callable[[bool], Annotator]:
-    """FastHPOCR over the packaged ontology, by its setting `longestMatch`; its index is made once and kept among temporary files."""
+    """FastHPOCR over the packaged ontology, by its setting `longestMatch`; its index is made once and kept among
+    temporary files."""
     folder = Path(tempfile.gettempdir()) / f"zebrawatch-fasthpocr-{_digest(packaged_ontology_file())}"
     index = folder / "hp.index"
     if not index.exists():
@@ -58,7 +59,7 @@ def fasthpocr(progress: Callable[[str], None]) -> Callable[[bool], Annotator]:
 
 
 def _make_index(folder: Path) -> None:
-    from FastHPOCR.cr import CRIndexKB as kept
+    from FastHPOCR.cr import CRIndexKB
     from FastHPOCR.IndexHPO import IndexHPO
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,14 +72,14 @@ def _make_index(folder: Path) -> None:
                 by_cluster.setdefault(name, []).append(token)
         return list(by_cluster.get(cluster, []))
 
-    original = kept.CRIndexKB.compileClusterList
-    kept.CRIndexKB.compileClusterList = clusters
+    original = CRIndexKB.CRIndexKB.compileClusterList
+    CRIndexKB.CRIndexKB.compileClusterList = clusters
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             IndexHPO(str(packaged_ontology_file()), str(folder)).index()
     finally:
-        kept.CRIndexKB.compileClusterList = original
+        CRIndexKB.CRIndexKB.compileClusterList = original
 
 
 def _digest(path: Path) -> str:
@@ -130,7 +131,8 @@ def _longest(found: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
 
 
 class SpacyPeers:
-    """medspaCy's ConText and negspacy in a process of their own, driven a round at a time so that timings interleave."""
+    """medspaCy's ConText and negspacy in a process of their own, driven a round at a time so that timings
+    interleave."""
 
     def __init__(self) -> None:
         self._interpreter = os.environ.get("ZEBRAWATCH_COMPARE_PYTHON", sys.executable)
@@ -147,10 +149,11 @@ class SpacyPeers:
             )  # fmt: skip
             self.names = tuple(self._answer()["peers"])
         except (OSError, ValueError):
-            self.reason = "spaCy cannot be loaded here; set ZEBRAWATCH_COMPARE_PYTHON to an interpreter with medspacy and negspacy"
-        return self
+            self.reason = "spaCy cannot be loaded; ZEBRAWATCH_COMPARE_PYTHON may name an interpreter with medspacy"
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._process is not None:
             if self._process.stdin:
                 with contextlib.suppress(OSError):

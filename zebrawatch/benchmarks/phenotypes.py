@@ -1,8 +1,8 @@
 """How well HPO terms are found in text: document F1 and exact mention F1, beside FastHPOCR and a plain dictionary.
 
-Document: the set of a text's terms. Mention: start, end and term all the same. Counts are summed over documents (micro).
-Two settings follow the corpus' own annotation, for all systems alike: whether mentions inside longer ones are reported, and whether
-inheritance is. Of FastHPOCR's two settings the one with the better document F1 stands.
+Document: the set of a text's terms. Mention: start, end and term all the same. Counts are summed over documents
+(micro). Two settings follow the corpus' own annotation, for all systems alike: whether mentions inside longer ones are
+reported, and whether inheritance is. Of FastHPOCR's two settings the one with the better document F1 stands.
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ def _ours(recogniser: Recogniser) -> Annotator:
     return lambda text: [(found.start, found.end, found.hpo_id) for found in recogniser.find(text)]
 
 
-def count_hits(
-    documents: Sequence[ConceptDocument], annotate: Annotator, ontology: Ontology
-) -> tuple[Floats, Floats]:
+def count_hits(documents: Sequence[ConceptDocument], annotate: Annotator, ontology: Ontology) -> tuple[Floats, Floats]:
     """True positives, false positives, false negatives by document: of terms, and of exact mentions."""
     terms = np.zeros((len(documents), 3))
     mentions = np.zeros((len(documents), 3))

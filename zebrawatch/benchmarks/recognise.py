@@ -1,7 +1,7 @@
 """How fast the recogniser is: ratios to the bare automaton, FastHPOCR and medspaCy, in one run over the same notes.
 
-A figure is the least of several rounds; the systems take turns within a round, so that a busy machine hits all of them. Notes are made by
-putting real sections of visit notes together to about 3.7 kB, seeded.
+A figure is the least of several rounds; the systems take turns within a round, so that a busy machine hits all of
+them. Notes are made by putting real sections of visit notes together to about 3.7 kB, seeded.
 """
 
 from __future__ import annotations

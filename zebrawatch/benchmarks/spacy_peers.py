@@ -24,7 +24,8 @@ def _medspacy(blank: Any) -> Peer:
     def judge(document: Any) -> list[list[bool]]:
         context(document)
         return [
-            [span._.is_negated, span._.is_historical, span._.is_hypothetical, span._.is_family] for span in document.ents
+            [span._.is_negated, span._.is_historical, span._.is_hypothetical, span._.is_family]
+            for span in document.ents
         ]
 
     return judge
@@ -47,7 +48,8 @@ def _negspacy(blank: Any) -> Peer:
 
 
 def _marked(blank: Any, text: str, spans: list[list[int]]) -> tuple[Any, list[int]]:
-    """A document whose entities are the spans (widened to words, the first of overlapping ones), and which span each is."""
+    """A document whose entities are the spans (widened to words, the first of overlapping ones), and which span each
+    is."""
     document = blank(text)
     taken: list[tuple[Any, int]] = []
     for index, (start, end) in enumerate(spans):

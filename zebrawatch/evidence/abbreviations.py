@@ -1,7 +1,8 @@
 """Abbreviations: those a note spells out itself, and those whose sense other words of the note make clear.
 
 Spelled out: "atrial septal defect (ASD)" or "ASD (atrial septal defect)", after Schwartz and Hearst, Pac Symp Biocomput
-2003:451-462: the short form stands in brackets beside the long one and begins with the first letter of one of its words.
+2003:451-462: the short form stands in brackets beside the long one and begins with the first letter of one of its
+words.
 """
 
 from __future__ import annotations
@@ -63,9 +64,10 @@ def _definitions(text: str, tokens: Tokens, spans: Spans) -> Iterator[tuple[int,
         if after < count and tokens.gap[after] & OPEN and (after + 1 == count or tokens.gap[after + 1] & CLOSE):
             if _stands_for(text, tokens, after, first, last):
                 yield after, entry
-        elif first and tokens.gap[first] & OPEN and (after == count or tokens.gap[after] & CLOSE):
-            if _stands_for(text, tokens, first - 1, first, last):
-                yield first - 1, entry
+            continue
+        closed = first and tokens.gap[first] & OPEN and (after == count or tokens.gap[after] & CLOSE)
+        if closed and _stands_for(text, tokens, first - 1, first, last):
+            yield first - 1, entry
 
 
 def _stands_for(text: str, tokens: Tokens, short: int, first: int, last: int) -> bool:
@@ -86,7 +88,8 @@ def _context(pattern: str) -> re.Pattern[str]:
 
 
 def resolve_senses(text: str, tokens: Tokens, spans: Spans, lexicon: Lexicon) -> tuple[Spans, Ints]:
-    """Spans whose sense is clear, and the term of each: that of its entry, or of the sense the note's words speak for."""
+    """Spans whose sense is clear, and the term of each: that of its entry, or of the sense the note's words speak
+    for."""
     first, last, entry = spans
     terms = lexicon.entry_term[entry]
     unclear: npt.NDArray[np.bool_] = lexicon.index.entry_marks[entry] & BY_CONTEXT != 0

@@ -1,8 +1,8 @@
 """What a mention claims: present, negated, uncertain, hypothetical, historical; of the patient or of a relative.
 
-NegEx (Chapman et al. 2001) and ConText (Harkema et al. 2009): trigger phrases act on the findings after or before them, up to the
-end of the sentence or a phrase that ends the scope. Added: sections, lists under a headed trigger, templates
-(`fever: none`, `seizures (-)`, `? cataract`), relatives as informants, clause-bound scopes.
+NegEx (Chapman et al. 2001) and ConText (Harkema et al. 2009): trigger phrases act on the findings after or before
+them, up to the end of the sentence or a phrase that ends the scope. Added: sections, lists under a headed trigger,
+templates (`fever: none`, `seizures (-)`, `? cataract`), relatives as informants, clause-bound scopes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zebrawatch.evidence.compiled import compiled
+from zebrawatch.evidence.compiled import compiled, inlined
 from zebrawatch.evidence.sections import Sections, mark_sections, section_kinds
 from zebrawatch.evidence.sentences import sentences
 from zebrawatch.evidence.tables import rows
@@ -49,7 +49,8 @@ from zebrawatch.evidence.tokens import (
 NEGATED, UNCERTAIN, HYPOTHETICAL, HISTORICAL, FAMILY = 1, 2, 4, 8, 16
 _ENDS, _CLAUSE, _PATIENT, _PSEUDO, _JOINT = 32, 64, 128, 256, 512
 _KINDS = {
-    "negated": NEGATED, "uncertain": UNCERTAIN, "hypothetical": HYPOTHETICAL, "historical": HISTORICAL, "family": FAMILY,
+    "negated": NEGATED, "uncertain": UNCERTAIN, "hypothetical": HYPOTHETICAL, "historical": HISTORICAL,
+    "family": FAMILY,
     "stop": _ENDS, "clause": _CLAUSE, "patient": _PATIENT, "pseudo": _PSEUDO, "joint": _JOINT,
 }  # fmt: skip
 _BEFORE, _AFTER = 1, 2
@@ -71,44 +72,58 @@ _RELATIVES = {
     "sibling": "sibling|siblings|sib|sibs|twin|co twin|cotwin", "son": "son|sons", "daughter": "daughter|daughters",
     "child": "his children|her children",
     "grandmother": "grandmother|maternal grandmother|paternal grandmother|grandma|mgm|pgm|great grandmother|nan",
-    "grandfather": "grandfather|maternal grandfather|paternal grandfather|grandpa|grandad|granddad|mgf|pgf|great grandfather",
+    "grandfather": "grandfather|maternal grandfather|paternal grandfather|grandpa|grandad|granddad|mgf|pgf|"
+    "great grandfather",
     "grandparents": "grandparent|grandparents|maternal grandparents|paternal grandparents",
     "aunt": "aunt|aunts|maternal aunt|paternal aunt|great aunt|maternal great aunt|paternal great aunt|auntie",
     "uncle": "uncle|uncles|maternal uncle|paternal uncle|great uncle|maternal great uncle|paternal great uncle",
     "cousin": "cousin|cousins|first cousin|maternal cousin|paternal cousin|second cousin|first cousins",
     "nephew": "nephew|nephews", "niece": "niece|nieces",
-    "relative": "relative|relatives|family member|family members|maternal side|paternal side|maternal family|paternal family|other "
-    "family members|several family members|mothers side|fathers side|mother side|father side|maternal relatives|paternal relatives",
+    "relative": "relative|relatives|family member|family members|maternal side|paternal side|maternal family|"
+    "paternal family|other "
+    "family members|several family members|mothers side|fathers side|mother side|father side|maternal relatives|"
+    "paternal relatives",
 }  # fmt: skip
 _FAMILY_PHRASES = (
-    "family history of|family history|family hx of|family hx|fh of|fhx of|fhx|fh|positive family history of|strong family history of|"
+    "family history of|family history|family hx of|family hx|fh of|fhx of|fhx|fh|positive family history of|"
+    "strong family history of|"
     "familial history of|runs in the family|family history is positive for|family history positive for|"
     "family history significant for|family history is significant for|family history of a"
 )
 _NO_FAMILY_PHRASES = (
-    "no family history of|no family history|no known family history of|no fh of|no fhx of|no significant family history of|"
+    "no family history of|no family history|no known family history of|no fh of|no fhx of|"
+    "no significant family history of|"
     "no one in the family has|nobody in the family has|negative family history of|negative family history for|"
     "family history is negative for|family history negative for|family history is unremarkable for|no relatives with|"
     "no family members with|denies family history of|denies a family history of|denies any family history of"
 )
 _INFORMING = (
-    "reports|reported|states|stated|says|said|notes|noted|noticed|notices|has noticed|had noticed|denies|denied|feels|felt|thinks|"
-    "thought|believes|is concerned|was concerned|are concerned|were concerned|is worried|was worried|are worried|gives|gave|"
-    "describes|described|brought|called|complains|complained|has noted|has reported|observed|saw|recalls|recalled|has been concerned|"
-    "became concerned|became worried|first noticed|also noticed|also reports|did not notice|accompanies|accompanied|is present|"
-    "expressed|mentioned|mentions|worries|witnessed|explains|explained|agrees|wants|requests|have noticed|have noted|report|state|"
-    "notice|note|deny|feel|describe|think|is here|at bedside|at the bedside|lives with|tells|told|also noted|confirms|confirmed"
+    "reports|reported|states|stated|says|said|notes|noted|noticed|notices|has noticed|had noticed|denies|denied|"
+    "feels|felt|thinks|"
+    "thought|believes|is concerned|was concerned|are concerned|were concerned|is worried|was worried|are worried|"
+    "gives|gave|"
+    "describes|described|brought|called|complains|complained|has noted|has reported|observed|saw|recalls|recalled|"
+    "has been concerned|"
+    "became concerned|became worried|first noticed|also noticed|also reports|did not notice|accompanies|accompanied|"
+    "is present|"
+    "expressed|mentioned|mentions|worries|witnessed|explains|explained|agrees|wants|requests|have noticed|"
+    "have noted|report|state|"
+    "notice|note|deny|feel|describe|think|is here|at bedside|at the bedside|lives with|tells|told|also noted|"
+    "confirms|confirmed"
 )
-_BEFORE_INFORMANT = "per|according to|as per|lives with|brought by|brought in by|accompanied by|with his|with her|history from|told|by his|by her|by"
-_YES_FAMILY_AFTER = ("in", "in his", "in her", "in their", "in the", "in a", "in an", "in one", "in both", "in two", "affecting his",
-                     "affecting her", "in my", "in multiple", "in several", "in other", "in some", "in three")  # fmt: skip
+_BEFORE_INFORMANT = (
+    "per|according to|as per|lives with|brought by|brought in by|accompanied by|with his|with her|history from|told|"
+    "by his|by her|by"
+)
+_YES_FAMILY_AFTER = ["in", "in his", "in her", "in their", "in my", "in the", "in a", "in an", "in one", "in both", "in two", "in three", "in multiple", "in several", "in other", "in some", "affecting his", "affecting her"]
 
 _NO_WORDS = ["no", "none", "nil", "negative", "neg", "absent", "denied", "denies", "n", "never", "nad", "nope"]
 _YES_WORDS = ["yes", "y", "present", "positive", "pos"]
 
 
 class Judgement(NamedTuple):
-    """What is claimed, of whom; one meaning a mention, the strongest first: negated, hypothetical, uncertain, historical."""
+    """What is claimed, of whom; one meaning a mention, the strongest first: negated, hypothetical, uncertain,
+    historical."""
 
     assertion: str
     experiencer: str
@@ -176,7 +191,9 @@ def _trie(found: dict[tuple[str, ...], tuple[int, int, int]]) -> Rules:
     hashes = dict(zip(words, word_hashes(words), strict=True))
     children: dict[tuple[int, str], int] = {}
     rule_at = [-1]
-    kinds, sides, relatives = [], [], []
+    kinds: list[int] = []
+    sides: list[int] = []
+    relatives: list[int] = []
     for phrase, (kind, side, relative) in found.items():
         node = 0
         for word in phrase:
@@ -194,7 +211,7 @@ def _trie(found: dict[tuple[str, ...], tuple[int, int, int]]) -> Rules:
     return Rules(table, values, *as_ints)
 
 
-@compiled
+@inlined
 def step(node: int, value: np.uint64) -> np.uint64:
     """Key of the step from a node of a trie by a word's hash."""
     mixed = (value + np.uint64(node) * _GOLDEN) * _MIX
@@ -298,11 +315,6 @@ def apply_rules(
 
 
 @compiled
-def _inside(t: int, first: int, last: int, trigger_first: Ints, trigger_last: Ints) -> bool:
-    return trigger_first[t] >= first and trigger_last[t] <= last
-
-
-@compiled
 def _reach_forward(
     t: int, bits: int, here: int, gap: Ints, sentence: Ints, trigger_first: Ints, trigger_last: Ints, kind: Ints
 ) -> int:
@@ -335,12 +347,13 @@ def _reach_forward(
             if bits & NEGATED and bits & FAMILY == 0 and other & (HYPOTHETICAL | HISTORICAL) and listed:
                 break
         at += 1
-    return at - 1
+    return int(at - 1)
 
 
 @compiled
 def _act_forward(
-    t: int, bits: int, here: int, low: int, gap: Ints, sentence: Ints, trigger_first: Ints, trigger_last: Ints, kind: Ints,
+    t: int, bits: int, here: int, low: int, gap: Ints, sentence: Ints, trigger_first: Ints, trigger_last: Ints,
+    kind: Ints,
     relative: Ints, span_first: Ints, span_last: Ints, meaning: Ints, who: Ints,
 ) -> None:  # fmt: skip
     reach = _reach_forward(t, bits, here, gap, sentence, trigger_first, trigger_last, kind)
@@ -355,24 +368,20 @@ def _act_forward(
     at = trigger_last[t] + 1
     if at >= sentence.size or sentence[at] == here or gap[at] & COLON == 0:
         return
-    while s < span_first.size:
-        begin = span_first[s]
-        while begin > 0 and sentence[begin - 1] == sentence[span_first[s]]:
-            begin -= 1
-        current = begin
-        while current > at and gap[current] & BULLET and sentence[current] != sentence[at]:
-            current -= 1
-            while current > 0 and sentence[current - 1] == sentence[current]:
-                current -= 1
-        if gap[current] & BULLET == 0 or current != at:
-            return
+    until = at
+    while until < sentence.size and gap[until] & BULLET:
+        bullet = sentence[until]
+        while until < sentence.size and sentence[until] == bullet:
+            until += 1
+    while s < span_first.size and span_first[s] < until:
         meaning[s] |= bits
         s += 1
 
 
 @compiled
 def _act_backward(
-    t: int, bits: int, here: int, low: int, gap: Ints, sentence: Ints, trigger_first: Ints, trigger_last: Ints, kind: Ints,
+    t: int, bits: int, here: int, low: int, gap: Ints, sentence: Ints, trigger_first: Ints, trigger_last: Ints,
+    kind: Ints,
     relative: Ints, span_first: Ints, span_last: Ints, meaning: Ints, who: Ints,
 ) -> None:  # fmt: skip
     at = trigger_first[t]
@@ -398,7 +407,8 @@ def _act_backward(
 
 @compiled
 def _act_around(
-    s: int, gap: Ints, section: Ints, hashes: Hashes, span_first: Ints, span_last: Ints, no_words: Hashes, yes_words: Hashes,
+    s: int, gap: Ints, section: Ints, hashes: Hashes, span_first: Ints, span_last: Ints, no_words: Hashes,
+    yes_words: Hashes,
     meaning: Ints,
 ) -> None:  # fmt: skip
     """Section, templates and signs that touch the span."""
@@ -424,14 +434,16 @@ def _act_around(
 
 @compiled
 def judge_spans(
-    hashes: Hashes, gap: Ints, sentence: Ints, first: Ints, last: Ints, heading_keys: Hashes, heading_values: Ints, rules: Rules,
+    hashes: Hashes, gap: Ints, sentence: Ints, first: Ints, last: Ints, heading_keys: Hashes, heading_values: Ints,
+    rules: Rules,
     no_words: Hashes, yes_words: Hashes,
 ) -> tuple[Ints, Ints]:  # fmt: skip
     """Meaning (a sum of bits) and relative (-1 for none) of each span."""
     trigger_first, trigger_last, rule = find_rules(hashes, sentence, gap, rules.keys, rules.values, rules.rule_at)
     section = mark_sections(hashes, gap, sentence, heading_keys, heading_values)
     return apply_rules(
-        gap, sentence, section, hashes, trigger_first, trigger_last, rules.kind[rule], rules.side[rule], rules.relative[rule],
+        gap, sentence, section, hashes, trigger_first, trigger_last, rules.kind[rule], rules.side[rule],
+        rules.relative[rule],
         first, last, no_words, yes_words,
     )  # fmt: skip
 
@@ -453,7 +465,8 @@ class Judge:
         """Meaning and relative of spans given by their first and last word, in order of their first word."""
         made = self.rules
         return judge_spans(
-            tokens.hash, tokens.gap, sentence, first, last, self.sections.keys, self.sections.values, made, self.no_words,
+            tokens.hash, tokens.gap, sentence, first, last, self.sections.keys, self.sections.values, made,
+            self.no_words,
             self.yes_words,
         )  # fmt: skip
 

@@ -36,7 +36,8 @@ def _gather(words: Words, index: Index) -> tuple[Ints, Ints, Hashes]:
     """What coordination reads of each word: its part, the conjunction at it (2 and, or, slash; 1 comma), running sums.
 
     The running sums (row 0 stems, 1 classes, 2 words that count, 3 words with a class) make the key of any stretch of
-    words one subtraction. Numba counts references for every array handed on inside a tuple, so arrays are taken out here.
+    words one subtraction. Numba counts references for every array handed on inside a tuple, so arrays are taken out
+    here.
     """
     word, gap = words.word, words.gap
     role, stem_hash, class_hash = index.role, index.stem_hash, index.class_hash
@@ -72,7 +73,8 @@ def _gather(words: Words, index: Index) -> tuple[Ints, Ints, Hashes]:
 
 @compiled
 def _entry_of(
-    a1: int, b1: int, a2: int, b2: int, sums: Hashes, stem_keys: Hashes, stem_values: Ints, class_keys: Hashes, class_values: Ints,
+    a1: int, b1: int, a2: int, b2: int, sums: Hashes, stem_keys: Hashes, stem_values: Ints, class_keys: Hashes,
+    class_values: Ints,
     sieve: Bytes, sizes: Ints, marks: Ints, families: Ints,
 ) -> int:  # fmt: skip
     """Entry made of the words a1..b1 and a2..b2 (both ends included; a1 > b1 for none); -1 where there is none."""
@@ -98,7 +100,12 @@ def find_coordinated(words: Words, index: Index) -> tuple[Ints, Ints, Ints, Ints
     """First word, last word, entry and borrowing word of each coordinated finding."""
     part, joins, sums = _gather(words, index)
     gap, sentence = words.gap, words.sentence
-    stem_keys, stem_values, class_keys, class_values = index.stem_keys, index.stem_values, index.class_keys, index.class_values
+    stem_keys, stem_values, class_keys, class_values = (
+        index.stem_keys,
+        index.stem_values,
+        index.class_keys,
+        index.class_values,
+    )
     sieve, sizes, marks, families = index.sieve, index.entry_size, index.entry_marks, index.entry_family
     n = gap.size
     room = 16
@@ -117,12 +124,14 @@ def find_coordinated(words: Words, index: Index) -> tuple[Ints, Ints, Ints, Ints
         for reading in range(2):
             if reading == 0:
                 first, last, entry, core = _shared_head(
-                    left, k, right, gap, sentence, part, joins, sums, stem_keys, stem_values, class_keys, class_values, sieve,
+                    left, k, right, gap, sentence, part, joins, sums, stem_keys, stem_values, class_keys,
+                    class_values, sieve,
                     sizes, marks, families,
                 )  # fmt: skip
             else:
                 first, last, entry, core = _shared_beginning(
-                    left, k, right, gap, sentence, part, joins, sums, stem_keys, stem_values, class_keys, class_values, sieve,
+                    left, k, right, gap, sentence, part, joins, sums, stem_keys, stem_values, class_keys,
+                    class_values, sieve,
                     sizes, marks, families,
                 )  # fmt: skip
             if entry < 0:
@@ -168,7 +177,8 @@ def _shared_head(
             break
         if final:
             best = _borrow_head(
-                left, other, at + 1, k, gap, sentence, part, sums, stem_keys, stem_values, class_keys, class_values, sieve,
+                left, other, at + 1, k, gap, sentence, part, sums, stem_keys, stem_values, class_keys, class_values,
+                sieve,
                 sizes, marks, families,
             )  # fmt: skip
             if best[2] >= 0:
@@ -203,7 +213,19 @@ def _borrow_head(
             if part[first] == _FILLS:
                 continue
             entry = _entry_of(
-                first, left, head, last, sums, stem_keys, stem_values, class_keys, class_values, sieve, sizes, marks, families
+                first,
+                left,
+                head,
+                last,
+                sums,
+                stem_keys,
+                stem_values,
+                class_keys,
+                class_values,
+                sieve,
+                sizes,
+                marks,
+                families,
             )
             if entry < 0:
                 continue
@@ -233,10 +255,16 @@ def _shared_beginning(
         if part[last] == _FILLS:
             continue
         after = last + 1
-        if after < n and sentence[after] == sentence[k] and not gap[after] & _PART_ENDS and part[after] in (_MODIFIES, _COUNTS):
+        if (
+            after < n
+            and sentence[after] == sentence[k]
+            and not gap[after] & _PART_ENDS
+            and part[after] in (_MODIFIES, _COUNTS)
+        ):
             continue
         first, entry = _borrow_beginning(
-            left, right, last, k, gap, sentence, part, sums, stem_keys, stem_values, class_keys, class_values, sieve, sizes,
+            left, right, last, k, gap, sentence, part, sums, stem_keys, stem_values, class_keys, class_values, sieve,
+            sizes,
             marks, families,
         )  # fmt: skip
         if entry < 0:
@@ -283,12 +311,36 @@ def _borrow_beginning(
             if part[first] != _COUNTS:
                 continue
             entry = _entry_of(
-                first, at - 1, right, last, sums, stem_keys, stem_values, class_keys, class_values, sieve, sizes, marks, families
+                first,
+                at - 1,
+                right,
+                last,
+                sums,
+                stem_keys,
+                stem_values,
+                class_keys,
+                class_values,
+                sieve,
+                sizes,
+                marks,
+                families,
             )
             if entry < 0:
                 continue
             beside = _entry_of(
-                first, dropped, 1, 0, sums, stem_keys, stem_values, class_keys, class_values, sieve, sizes, marks, families
+                first,
+                dropped,
+                1,
+                0,
+                sums,
+                stem_keys,
+                stem_values,
+                class_keys,
+                class_values,
+                sieve,
+                sizes,
+                marks,
+                families,
             )
             if beside >= 0:
                 return first, entry

@@ -1,9 +1,9 @@
 """The lexicon: HPO's names and synonyms as sums of word hashes, so that word order does not matter.
 
-An entry is the bag of its content words. The sum of the words' 64-bit hashes is its key; a window of a text with the same
-sum holds the same words in any order (a collision among 10^9 windows and 10^5 entries has odds below 10^-5). Each entry has a key by stem (plural
-and spelling folded) and one by class of word (`renal, kidney`; `raised, elevated, increased`), which is only asked where
-no entry fits by stem.
+An entry is the bag of its content words. The sum of the words' 64-bit hashes is its key; a window of a text with the
+same sum holds the same words in any order (a collision among 10^9 windows and 10^5 entries has odds below 10^-5). Each
+entry has a key by stem (plural and spelling folded) and one by class of word (`renal, kidney`; `raised, elevated,
+increased`), which is only asked where no entry fits by stem.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,16 @@ from zebrawatch.evidence.tokens import (
 from zebrawatch.evidence.variants import british, kin, plurals
 from zebrawatch.knowledge.ontology import PHENOTYPIC_ABNORMALITY, Ontology
 
-WORD_LISTS = ("word_classes.tsv", "word_roles.tsv", "stop_list.tsv", "phrases.tsv", "abbreviations.tsv")
+WORD_LISTS = (
+    "word_classes.tsv",
+    "word_roles.tsv",
+    "stop_list.tsv",
+    "phrases.tsv",
+    "abbreviations.tsv",
+    "measurements.tsv",
+    "triggers.tsv",
+    "sections.tsv",
+)
 
 # Roles of words.
 CONTENT, FILLER, JOINT, MODIFIER, VAGUE, LINK = 1, 2, 3, 4, 5, 6
@@ -98,7 +108,8 @@ class Lexicon:
     word_values: Ints
     n_words: int
     first_compound: int
-    """Words from here on are hyphenated words written as one (lowset): the tokeniser does not join hyphens into them."""
+    """Words from here on are hyphenated words written as one (lowset): the tokeniser does not join hyphens into
+    them."""
     index: Index
     capital_a: int
     """Word that stands for a capital A inside a phrase; -1 where no phrase has one."""
@@ -108,7 +119,8 @@ class Lexicon:
 
     @classmethod
     def build(cls, ontology: Ontology, *, roots: Sequence[str] = (PHENOTYPIC_ABNORMALITY,)) -> Lexicon:
-        """From the terms at and below `roots` (by default phenotypic abnormalities: no onsets, modifiers, inheritance)."""
+        """From the terms at and below `roots` (by default phenotypic abnormalities: no onsets, modifiers,
+        inheritance)."""
         return _Builder(ontology, roots).build()
 
 
@@ -155,10 +167,10 @@ def _phrases(ontology: Ontology, roots: Sequence[str]) -> tuple[list[str], list[
                 continue
             found.append(Phrase(text, place[term_id], rank, CAPITALS if short else 0))
     for text, meanings in senses.items():
-        live = [(term_id, context) for term_id, context in meanings if term_id in place]
-        if live:
-            marks = CAPITALS | (BY_CONTEXT if live[0][1] else 0)
-            found.append(Phrase(text, place[live[0][0]], 1, marks))
+        held = [(term_id, context) for term_id, context in meanings if term_id in place]
+        if held:
+            marks = CAPITALS | (BY_CONTEXT if held[0][1] else 0)
+            found.append(Phrase(text, place[held[0][0]], 1, marks))
     for row in rows("phrases.tsv"):
         live = ontology.resolve(row["hpo_id"])
         if live in place:
@@ -295,7 +307,10 @@ class _Builder:
         longest: dict[str, int] = defaultdict(int)
         stems: dict[int, int] = {}
         classes: dict[int, int] = {}
-        terms, sizes, marks, families = [], [], [], []
+        terms: list[int] = []
+        sizes: list[int] = []
+        marks: list[int] = []
+        families: list[int] = []
         order = sorted(range(len(entries)), key=lambda index: (entries[index][1].rank, entries[index][1].term, index))
         for index in order:
             bag, phrase, mark = entries[index]
@@ -304,7 +319,11 @@ class _Builder:
             known = stems.setdefault(key, entry)
             loose = [word for word in bag if self.roles.get(word) != VAGUE]
             class_key = sum(self.class_hashes[word] for word in loose) & ((1 << 64) - 1)
-            fresh_class = (len(loose) > 1 or len(bag) == 1 == len(loose)) and not mark & CAPITALS and classes.setdefault(class_key, entry) == entry
+            fresh_class = (
+                (len(loose) > 1 or len(bag) == 1 == len(loose))
+                and not mark & CAPITALS
+                and classes.setdefault(class_key, entry) == entry
+            )
             if known != entry and not fresh_class:
                 continue
             terms.append(phrase.term)
@@ -365,8 +384,8 @@ class _Builder:
     def _composed(self, entries: Sequence[tuple[list[str], Phrase, int]]) -> list[tuple[list[str], Phrase, int]]:
         """Wordings of a parent put in place of its name inside a child's name.
 
-        `Bilateral cryptorchidism` under `Cryptorchidism`, which is also called `undescended testes`, gives `bilateral undescended
-        testes`.
+        `Bilateral cryptorchidism` under `Cryptorchidism`, which is also called `undescended testes`, gives
+        `bilateral undescended testes`.
         """
         bags: dict[int, list[list[str]]] = defaultdict(list)
         names: dict[int, list[str]] = {}
@@ -375,13 +394,15 @@ class _Builder:
                 bags[phrase.term].append([self.stems.of(word) for word in bag])
                 if phrase.rank == 0:
                     names.setdefault(phrase.term, [self.stems.of(word) for word in bag])
-        found = []
+        found: list[tuple[list[str], Phrase, int]] = []
         for child, parents in enumerate(self.parents):
             for parent in parents:
                 rest = _without(names.get(child, []), names.get(parent, []))
-                for bag in bags.get(parent, []) if rest else []:
-                    if bag != names[parent] and len(rest) + len(bag) <= MAX_WORDS:
-                        found.append(([*rest, *bag], Phrase("", child, _COMPOSED), 0))
+                found.extend(
+                    ([*rest, *bag], Phrase("", child, _COMPOSED), 0)
+                    for bag in (bags[parent] if rest else ())
+                    if bag != names[parent] and len(rest) + len(bag) <= MAX_WORDS
+                )
         return found
 
     def _version(self) -> str:
@@ -427,7 +448,7 @@ def _all_forms(word: str) -> Iterable[str]:
 
 
 def _compounds(words: Sequence[tuple[str, int]]) -> Iterator[str]:
-    for (first, _), (second, gap) in zip(words, words[1:], strict=False):
+    for (first, _), (second, gap) in pairwise(words):
         if gap == HYPHEN and len(first) > 1 and len(second) > 2:
             yield first + second
 

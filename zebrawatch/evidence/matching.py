@@ -9,8 +9,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from zebrawatch.evidence.compiled import compiled
-from zebrawatch.evidence.lexicon import CAPITALS, FILLER, JOINT, LINK, MODIFIER, SIEVE_BITS, WITH_COMMA, WITH_JOINT, Index
+from zebrawatch.evidence.compiled import compiled, inlined
+from zebrawatch.evidence.lexicon import (
+    CAPITALS,
+    CONTENT,
+    FILLER,
+    JOINT,
+    LINK,
+    MODIFIER,
+    SIEVE_BITS,
+    WITH_COMMA,
+    WITH_JOINT,
+    Index,
+)
 from zebrawatch.evidence.tokens import (
     ALL_CAPITALS,
     CLOSE,
@@ -45,7 +56,7 @@ _SOFT = COMMA | OPEN | CLOSE
 Bytes = npt.NDArray[np.uint8]
 
 
-@compiled
+@inlined
 def sifted(key: np.uint64, sieve: Bytes, keys: Hashes, values: Ints) -> int:
     """Value of a key; the sieve first."""
     place = key & _SIEVE
@@ -54,7 +65,7 @@ def sifted(key: np.uint64, sieve: Bytes, keys: Hashes, values: Ints) -> int:
     return look_up(key, keys, values)
 
 
-@compiled
+@inlined
 def _matches(entry: int, count: int, soft: bool, joint: bool, spelled: bool, sizes: Ints, marks: Ints) -> bool:
     if entry < 0 or sizes[entry] != count:
         return False
@@ -67,14 +78,17 @@ def _matches(entry: int, count: int, soft: bool, joint: bool, spelled: bool, siz
 
 
 @compiled
-def find_hits(
-    words: Words, index: Index
-) -> tuple[Ints, Ints, Ints, Ints]:
+def find_hits(words: Words, index: Index) -> tuple[Ints, Ints, Ints, Ints]:
     """All windows that hold an entry; one hit a window, the closest reading first."""
     word, gap, shape, sentence = words.word, words.gap, words.shape, words.sentence
     role, stem_hash, class_hash, family = index.role, index.stem_hash, index.class_hash, index.family
     adjective, longest, sieve = index.adjective, index.longest, index.sieve
-    stem_keys, stem_values, class_keys, class_values = index.stem_keys, index.stem_values, index.class_keys, index.class_values
+    stem_keys, stem_values, class_keys, class_values = (
+        index.stem_keys,
+        index.stem_values,
+        index.class_keys,
+        index.class_values,
+    )
     sizes, marks, families = index.entry_size, index.entry_marks, index.entry_family
     n = word.size
     room = 64 + n
@@ -105,7 +119,7 @@ def find_hits(
                 joint = True
                 j += 1
                 continue
-            if kind == FILLER or kind == LINK:
+            if kind in (FILLER, LINK):
                 linked = linked or kind == LINK
                 fillers += 1
                 if fillers > _MOST_FILLERS:
@@ -156,19 +170,17 @@ def find_hits(
     return first[:found], last[:found], entries[:found], level[:found]
 
 
-@compiled
+@inlined
 def _goes_on(j: int, word: Ints, gap: Ints, sentence: Ints, role: Bytes) -> bool:
     """Whether a content word, known or not, follows at once."""
     if j + 1 >= word.size or sentence[j + 1] != sentence[j] or gap[j + 1] & ~(SPACE | HYPHEN):
         return False
     after = word[j + 1]
-    return after >= 0 and (role[after] == 1 or role[after] > LINK)
+    return bool(after >= 0 and (role[after] == CONTENT or role[after] > LINK))
 
 
-@compiled
-def _same_kind(
-    entry: int, word: int, loose: int, soft: bool, family: Ints, marks: Ints, families: Ints
-) -> bool:
+@inlined
+def _same_kind(entry: int, word: int, loose: int, soft: bool, family: Ints, marks: Ints, families: Ints) -> bool:
     """A single word stands for another only within its family; more words may vary by class."""
     mark = marks[entry]
     if soft and not mark & WITH_COMMA:
@@ -187,7 +199,8 @@ def _doubled(array: Ints) -> Ints:
 
 @compiled
 def keep_longest(first: Ints, last: Ints, level: Ints, start: Ints, end: Ints) -> npt.NDArray[np.bool_]:
-    """Which hits stay when no two may overlap: the longest (in characters), then the closest reading, then the earliest."""
+    """Which hits stay when no two may overlap: the longest (in characters), then the closest reading, then the
+    earliest."""
     n = first.size
     keep = np.zeros(n, np.bool_)
     begin = 0

@@ -1,37 +1,38 @@
 """HPO findings in the text of a note.
 
-One pass: words (tokens), sentences, entries of the lexicon in any word order (matching), findings told together (coordination), then what
-each mention claims (assertion). All but the making of the result is compiled; time is linear in the length of the text.
+One pass: words (tokens), sentences, entries of the lexicon in any word order (matching), findings told together
+(coordination), then what each mention claims (assertion). All but the making of the result is compiled; time is
+linear in the length of the text.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from zebrawatch.evidence.abbreviations import resolve_senses, with_spelled_out
 from zebrawatch.evidence.assertion import FAMILY, NEGATED, RELATIVES, Judge, assertion_of
 from zebrawatch.evidence.compiled import compiled
 from zebrawatch.evidence.coordination import find_coordinated
-from zebrawatch.evidence.lexicon import BY_CONTEXT, CAPITALS, OPPOSITE, Index, Lexicon
+from zebrawatch.evidence.lexicon import BY_CONTEXT, CAPITALS, OPPOSITE, Lexicon
 from zebrawatch.evidence.matching import find_hits, keep_longest
-from zebrawatch.evidence.sentences import SHORTENED, sentence_bounds, split_sentences
+from zebrawatch.evidence.measurements import Value, find_values
+from zebrawatch.evidence.sentences import sentence_bounds, sentences
 from zebrawatch.evidence.tokens import (
     ALL_CAPITALS,
     Hashes,
     Ints,
     Tokens,
     Words,
-    character_tables,
-    code_points,
-    tokenise_points,
+    tokenise,
     word_hashes,
 )
 
 _A = word_hashes(["a"])[0]
+_FAR = 64  # words; no finding is longer
 _ASSERTIONS = tuple(assertion_of(bits) for bits in range(32))
 
 
@@ -54,49 +55,16 @@ class Mention(NamedTuple):
 
 
 @compiled
-def read_text(
-    points: npt.NDArray[np.uint32],
-    classes: npt.NDArray[np.uint8],
-    folds: npt.NDArray[np.uint32],
-    word_keys: Hashes,
-    word_values: Ints,
-    first_compound: int,
-    capital_a: int,
-    a_hash: np.uint64,
-    shortened: Hashes,
-    index: Index,
-    nested: bool,
-) -> tuple[tuple[Ints, Ints, Ints, Ints, Ints, Ints, Hashes], Ints, Ints, Ints, Ints]:
-    """Words, sentences and spans (first word, last word, entry) of a text."""
-    n, start, end, word, gap, shape, line, hashes = tokenise_points(
-        points, classes, folds, word_keys, word_values, first_compound
-    )
-    start, end, word, gap, shape, line, hashes = start[:n], end[:n], word[:n], gap[:n], shape[:n], line[:n], hashes[:n]
-    sentence = split_sentences(gap, shape, line, start, end, hashes, shortened)
-    if capital_a >= 0:
-        # A capital A that begins no sentence is a name, not an article: type A brachydactyly.
-        for i in range(1, n):
-            if hashes[i] == a_hash and shape[i] & ALL_CAPITALS and sentence[i] == sentence[i - 1]:
-                word[i] = capital_a
-    words = Words(word, gap, shape, sentence)
-    first, last, entry, level = find_hits(words, index)
-    if not nested:
-        keep = keep_longest(first, last, level, start, end)
-        first, last, entry = first[keep], last[keep], entry[keep]
-    more_first, more_last, more_entry, core = find_coordinated(words, index)
-    if more_first.size:
-        first, last, entry = _merge(first, last, entry, more_first, more_last, more_entry, core)
-    return (start, end, word, gap, shape, line, hashes), sentence, first, last, entry
-
-
-@compiled
 def _merge(
     first: Ints, last: Ints, entry: Ints, more_first: Ints, more_last: Ints, more_entry: Ints, core: Ints
 ) -> tuple[Ints, Ints, Ints]:
-    """Add coordinated findings whose borrowing word is in no other finding of more words; by first word, longest first."""
+    """Add coordinated findings whose borrowing word is in no other finding of more words; by first word, longest
+    first."""
     keep = np.ones(more_first.size, np.bool_)
     for k in range(more_first.size):
-        for j in range(first.size):
+        for j in range(np.searchsorted(first, core[k] - _FAR), first.size):
+            if first[j] > max(core[k], more_first[k]):
+                break
             inside = first[j] <= core[k] <= last[j] and last[j] > first[j]
             if inside or (first[j] == more_first[k] and last[j] == more_last[k]):
                 keep[k] = False
@@ -124,8 +92,10 @@ class Recogniser:
             return []
         tokens, sentence, *read = self._read(text)
         spans = with_spelled_out(text, tokens, (read[0], read[1], read[2]))
+        values = find_values(text, tokens, sentence)
+        measured = self._measured(tokens, sentence, values) if values else []
         if not spans[0].size:
-            return []
+            return measured
         marks = self.lexicon.index.entry_marks[spans[2]]
         terms = self.lexicon.entry_term[spans[2]]
         if np.bitwise_or.reduce(marks) & BY_CONTEXT:
@@ -137,7 +107,26 @@ class Recogniser:
             first, last, terms, opposite = first[~opposite], last[~opposite], terms[~opposite], opposite[~opposite]
         meaning, who = self.judge.meanings(tokens, sentence, first, last)
         meaning ^= opposite * NEGATED
-        return self._mentions(tokens, sentence, first, last, terms, meaning, who)
+        found = self._mentions(tokens, sentence, first, last, terms, meaning, who)
+        return sorted([*found, *measured], key=lambda one: (one.start, -one.end, one.hpo_id)) if measured else found
+
+    def _measured(self, tokens: Tokens, sentence: Ints, values: list[Value]) -> list[Mention]:
+        known = self._terms
+        kept = [value for value in values if value.hpo_id in known]
+        first = np.searchsorted(tokens.end, [value.start for value in kept], side="right").astype(np.int32)
+        last = (np.searchsorted(tokens.start, [value.end for value in kept], side="left") - 1).astype(np.int32)
+        meaning, who = self.judge.meanings(tokens, sentence, first, last)
+        meaning &= ~NEGATED  # a value that is written down was measured
+        terms = np.array([known[value.hpo_id] for value in kept], np.int32)
+        found = self._mentions(tokens, sentence, first, last, terms, meaning, who)
+        return [
+            mention._replace(start=value.start, end=value.end, origin="measurement")
+            for mention, value in zip(found, kept, strict=True)
+        ]
+
+    @cached_property
+    def _terms(self) -> dict[str, int]:
+        return {term_id: index for index, term_id in enumerate(self.lexicon.hpo_ids)}
 
     def _mentions(
         self, tokens: Tokens, sentence: Ints, first: Ints, last: Ints, terms: Ints, meaning: Ints, who: Ints
@@ -169,15 +158,36 @@ class Recogniser:
         return [
             (start, end, ids[term])
             for start, end, term in zip(
-                tokens.start[first].tolist(), tokens.end[last].tolist(), self.lexicon.entry_term[entry].tolist(), strict=True
+                tokens.start[first].tolist(),
+                tokens.end[last].tolist(),
+                self.lexicon.entry_term[entry].tolist(),
+                strict=True,
             )
         ]
 
     def _read(self, text: str) -> tuple[Tokens, Ints, Ints, Ints, Ints]:
+        """Words, sentence of each word, and first word, last word and entry of each mention in order."""
         lexicon = self.lexicon
-        classes, folds = character_tables()
-        columns, sentence, first, last, entry = read_text(
-            code_points(text), classes, folds, lexicon.word_keys, lexicon.word_values, lexicon.first_compound,
-            lexicon.capital_a, _A, SHORTENED, lexicon.index, self.nested,
-        )  # fmt: skip
-        return Tokens(*columns), sentence, first, last, entry
+        tokens = tokenise(text, lexicon.word_keys, lexicon.word_values, lexicon.first_compound)
+        sentence = sentences(tokens)
+        words = Words(tokens.word, tokens.gap, tokens.shape, sentence)
+        mark_capital_a(words, tokens.hash, _A, lexicon.capital_a)
+        first, last, entry, level = find_hits(words, lexicon.index)
+        if not self.nested:
+            keep = keep_longest(first, last, level, tokens.start, tokens.end)
+            first, last, entry = first[keep], last[keep], entry[keep]
+        more = find_coordinated(words, lexicon.index)
+        if more[0].size:
+            first, last, entry = _merge(first, last, entry, *more)
+        return tokens, sentence, first, last, entry
+
+
+@compiled
+def mark_capital_a(words: Words, hashes: Hashes, a_hash: np.uint64, capital_a: int) -> None:
+    """A capital A that begins no sentence is a name, not an article: type A brachydactyly."""
+    if capital_a < 0:
+        return
+    word, shape, sentence = words.word, words.shape, words.sentence
+    for i in range(1, hashes.size):
+        if hashes[i] == a_hash and shape[i] & ALL_CAPITALS and sentence[i] == sentence[i - 1]:
+            word[i] = capital_a

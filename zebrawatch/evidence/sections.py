@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from zebrawatch.evidence.compiled import compiled
+from zebrawatch.evidence.compiled import compiled, inlined
 from zebrawatch.evidence.tables import rows
 from zebrawatch.evidence.tokens import (
     BLANK,
@@ -44,7 +44,7 @@ class Sections:
         return mark_sections(tokens.hash, tokens.gap, sentence, self.keys, self.values)
 
 
-@compiled
+@inlined
 def _chained(before: np.uint64, value: np.uint64) -> np.uint64:
     mixed = (before ^ value) * _MIX
     return mixed ^ (mixed >> np.uint64(29))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zebrawatch.evidence.compiled import compiled
+from zebrawatch.evidence.compiled import compiled, inlined
 from zebrawatch.evidence.tokens import (
     ALL_CAPITALS,
     ALL_DIGITS,
@@ -102,13 +102,13 @@ def split_sentences(
     return sentence
 
 
-@compiled
+@inlined
 def _breaks(
     i: int, gap: Ints, shape: Ints, line: Ints, start: Ints, end: Ints, hashes: Hashes, shortened: Hashes
 ) -> bool:
     before = gap[i]
     if before & (BLANK | BULLET | EMPTY_BOX):
-        return before & (NEWLINE | BLANK | EMPTY_BOX) != 0
+        return bool(before & (NEWLINE | BLANK | EMPTY_BOX))
     if before & (STOP | QUESTION) and before & (SPACE | NEWLINE | CLOSE):
         if before & NEWLINE or before & QUESTION:
             return True
@@ -116,7 +116,7 @@ def _breaks(
         if size == 1 and shape[i - 1] & (ALL_CAPITALS | ALL_DIGITS) == 0:
             return False
         place = np.searchsorted(shortened, hashes[i - 1])
-        return not (place < shortened.size and shortened[place] == hashes[i - 1])
+        return bool(not (place < shortened.size and shortened[place] == hashes[i - 1]))
     if not before & NEWLINE:
         return False
     if before & COLON:
@@ -130,7 +130,7 @@ def _breaks(
             return True
     if shape[i] & (CAPITAL | ALL_CAPITALS) == 0:
         return False
-    return line[i] < _WRAPPED_AT
+    return bool(line[i] < _WRAPPED_AT)
 
 
 @compiled

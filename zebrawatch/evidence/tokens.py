@@ -9,12 +9,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from zebrawatch.evidence.compiled import compiled
+from zebrawatch.evidence.compiled import compiled, inlined
 
 Ints = npt.NDArray[np.int32]
 Hashes = npt.NDArray[np.uint64]
@@ -152,7 +152,7 @@ def code_points(text: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-@compiled
+@inlined
 def _place(point: int) -> int:
     """Row of a character in the tables; -1 where it has none."""
     if point < _TABLE:
@@ -164,27 +164,27 @@ def _place(point: int) -> int:
     return -1
 
 
-@compiled
+@inlined
 def _class_at(points: npt.NDArray[np.uint32], at: int, classes: npt.NDArray[np.uint8]) -> int:
     if at < 0 or at >= points.size:
         return _BLANK_CHAR
-    point = np.int64(points[at])
+    point: Any = np.int64(points[at])
     if point < _TABLE:
-        return np.int64(classes[point])
+        return np.int64(classes[point])  # type: ignore[return-value]
     row = _place(point)
     if row >= 0:
-        return np.int64(classes[row])
+        return np.int64(classes[row])  # type: ignore[return-value]
     return _IGNORED if point == _BYTE_ORDER_MARK else _OTHER_CHAR
 
 
-@compiled
+@inlined
 def look_up(key: np.uint64, keys: Hashes, values: Ints) -> int:
     """Value of a key in an open table whose size is a power of two; -1 where absent. Key 0 marks an empty place."""
     mask = np.uint64(keys.size - 1)
     at = key & mask
     while keys[at] != np.uint64(0):
         if keys[at] == key:
-            return np.int64(values[at])
+            return np.int64(values[at])  # type: ignore[return-value]
         at = (at + np.uint64(1)) & mask
     return -1
 
@@ -196,8 +196,8 @@ def _gap_flag(
     """Flag of one character between words."""
     before = _class_at(points, at - 1, classes)
     after = _class_at(points, at + 1, classes)
-    wordy_before = before == _LETTER or before == _DIGIT
-    wordy_after = after == _LETTER or after == _DIGIT
+    wordy_before = before in (_LETTER, _DIGIT)
+    wordy_after = after in (_LETTER, _DIGIT)
     if kind == _HYPHEN_CHAR:
         if wordy_before and (wordy_after or after == _LINE):
             return HYPHEN
@@ -213,7 +213,7 @@ def _gap_flag(
     if kind == _QUESTION_CHAR:
         return DOUBT if wordy_after and not wordy_before else QUESTION
     if kind == _CLOSE_CHAR:
-        blank_box = (before == _BLANK_CHAR or before == _OPEN_CHAR) and gap & OPEN
+        blank_box = before in (_BLANK_CHAR, _OPEN_CHAR) and gap & OPEN
         return (CLOSE | EMPTY_BOX) if blank_box and points[at] == 93 else CLOSE
     return 0
 
@@ -251,6 +251,7 @@ def tokenise_points(
     lines = 1  # line ends since the last word; the text's start counts as one
     line_start = 0
     ended = 0
+    fresh = True  # nothing but blanks since the line began
     while at < size:
         kind = _class_at(points, at, classes)
         if kind > _DIGIT:
@@ -261,12 +262,16 @@ def tokenise_points(
                         ended = at - line_start
                     gap |= NEWLINE if lines == 1 else NEWLINE | BLANK
                 line_start = at + 1
+                fresh = True
             elif plain[kind]:
                 gap |= plain[kind]
+                fresh = fresh and kind == _BLANK_CHAR
             elif kind != _IGNORED:
-                gap |= _gap_flag(kind, at, points, classes, lines > 0 and gap & ~(SPACE | NEWLINE | BLANK) == 0, gap)
+                gap |= _gap_flag(kind, at, points, classes, fresh, gap)
+                fresh = False
             at += 1
             continue
+        fresh = False
         value = _FNV_BASIS
         tied = gap == HYPHEN or gap == HYPHEN | NEWLINE
         tied = tied and n > 0
@@ -278,10 +283,10 @@ def tokenise_points(
         digits = 0
         first_capital = False
         while at < size:
-            point = np.int64(points[at])
+            point: Any = np.int64(points[at])
+            row: Any = point
             if point < _TABLE:
-                kind = np.int64(classes[point])
-                row = point
+                kind = np.int64(classes[point])  # type: ignore[assignment]
             else:
                 kind = _class_at(points, at, classes)
                 row = _place(point)
@@ -384,9 +389,12 @@ def fold(word: str) -> str:
 
 
 def word_hashes(words: Sequence[str]) -> Hashes:
-    """FNV-1a of folded words, over code points, as the tokeniser makes them. ValueError where one is not a single word."""
+    """FNV-1a of folded words, over code points, as the tokeniser makes them. ValueError where one is not a single
+    word."""
     classes, folds = character_tables()
-    n, _, _, _, _, _, _, hashes = tokenise_points(code_points("\n".join(words)), classes, folds, _NO_KEYS, _NO_VALUES, 0)
+    n, _, _, _, _, _, _, hashes = tokenise_points(
+        code_points("\n".join(words)), classes, folds, _NO_KEYS, _NO_VALUES, 0
+    )
     if n != len(words):
         raise ValueError("a vocabulary holds single words only")
     return hashes[:n].copy()

@@ -1,9 +1,9 @@
 """Forms of a word: plurals, British and American spelling, noun, adjective and verb of one stem.
 
-Forms are made from the vocabulary when the lexicon is built and looked up as they stand, so that reading a note needs no
-stemmer. Rules: Quirk, Greenbaum, Leech, Svartvik, A Comprehensive Grammar of the English Language (1985), 5.80-5.103
-(plurals, Latin and Greek ones included); Oxford Guide to Canadian and American spelling pairs; medical pairs as in HPO's
-own `uk_spelling` synonyms.
+Forms are made from the vocabulary when the lexicon is built and looked up as they stand, so that reading a note
+needs no stemmer. Rules: Quirk, Greenbaum, Leech, Svartvik, A Comprehensive Grammar of the English Language (1985),
+5.80-5.103 (plurals, Latin and Greek ones included); Oxford Guide to Canadian and American spelling pairs; medical
+pairs as in HPO's own `uk_spelling` synonyms.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ _FAMILIES = [
     ("bility", "ble"), ("ency", "ent"), ("ancy", "ant"), ("ence", "ent"), ("ance", "ant"), ("itis", "itic"),
     ("ism", "ist"), ("alysis", "alyzed"), ("alysis", "alysed"), ("lasia", "lastic"), ("rophy", "rophic"),
     ("rophy", "rophied"), ("plegia", "plegic"), ("paresis", "paretic"), ("phaly", "phalic"), ("tropia", "tropic"),
-    ("pia", "pic"), ("emia", "emic"), ("uria", "uric"), ("iasis", "iatic"), ("gue", "gued"), ("iness", "y"), ("ness", ""),
+    ("pia", "pic"), ("emia", "emic"), ("uria", "uric"), ("iasis", "iatic"), ("gue", "gued"), ("iness", "y"), ("ness",
+    ""),
     ("cy", "t"), ("ism", "al"), ("oid", "oidal"),
 ]  # fmt: skip
 # The same, for words inside longer phrases, where a wrong guess has to fit all other words too.
 _LOOSE_FAMILIES = [
     ("ed", "ing"), ("", "ed"), ("", "ing"), ("e", "ed"), ("e", "ing"),
-    ("osis", "osed"), ("ation", "ated"), ("ation", "ate"), ("ation", "ating"), ("ion", "ed"), ("ion", "ing"), ("ion", ""),
+    ("osis", "osed"), ("ation", "ated"), ("ation", "ate"), ("ation", "ating"), ("ion", "ed"), ("ion", "ing"), ("ion",
+    ""),
     ("ion", "e"), ("ment", ""), ("ment", "ed"), ("ement", "ed"), ("ity", ""), ("ity", "e"), ("y", "ied"),
     ("oma", "omatous"), ("us", "al"), ("um", "al"), ("a", "al"), ("ly", ""), ("ally", ""), ("sion", "sive"),
     ("ure", "ured"), ("spasm", "spastic"), ("genesis", "genetic"), ("a", "ic"), ("ion", "ive"), ("otonia", "otone"),

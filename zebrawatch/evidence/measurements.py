@@ -1,0 +1,149 @@
+"""Values written in text as findings: "CK 12 000", "OFC 3 SD below mean", "height < 3rd centile".
+
+Only sentences that name something measured are read with expressions; the names are found by their word hashes first.
+Limits stand in `measurements.tsv` with their sources. A value inside its limits says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from zebrawatch.evidence.compiled import compiled
+from zebrawatch.evidence.tables import rows
+from zebrawatch.evidence.tokens import Hashes, Ints, Tokens, look_up, open_table, split_words, word_hashes
+
+_NUMBER = r"[<>≤≥~]?\s*(\d{1,3}(?:[ ,\u202f\u00a0]\d{3})+|\d{1,6}(?:\.\d{1,3})?)"
+_BETWEEN = (
+    r"(?:\s+(?:was|is|of|at|level|count|concentration|value|today|measured|came back|result|peaked|score|full scale))*"
+)
+_UNIT = r"\s*(mmol/l|mg/dl|g/dl|g/l|iu/l|u/l|°\s?c|c\b|x\s?10)?"
+_ORDINAL = r"(\d{1,2}(?:\.\d)?)\s?(?:st|nd|rd|th)?"
+_BELOW = r"(?:<|≤|below|less than|under)"
+_ABOVE = r"(?:>|≥|above|over|greater than|more than)"
+_GROWTH = re.compile(
+    rf"(?P<side>{_BELOW}|{_ABOVE})\s*(?:the\s+)?{_ORDINAL}\s*(?:per)?(?:centile|percentile)"
+    rf"|(?P<sign>[-−–+])\s?(?P<sds>\d(?:\.\d{{1,2}})?)\s*(?:SDS?|standard deviations?|z)\b"
+    rf"|(?P<many>\d(?:\.\d{{1,2}})?)\s*(?:SDS?|standard deviations?)\s+(?P<way>{_BELOW}|{_ABOVE})",
+    re.IGNORECASE,
+)
+_REACH = 60
+"""Characters between the name of a measure and its place on a growth chart."""
+_MOST_IN_SENTENCE = 2000
+
+
+class Value(NamedTuple):
+    """A value that is a finding; `text[start:end]` holds name and value."""
+
+    start: int
+    end: int
+    hpo_id: str
+
+
+class _Limit(NamedTuple):
+    kind: str
+    unit: str
+    limit: float
+    hpo_id: str
+
+
+@cache
+def _limits() -> dict[str, tuple[_Limit, ...]]:
+    found: dict[str, list[_Limit]] = defaultdict(list)
+    for row in rows("measurements.tsv"):
+        for words in row["words"].split("|"):
+            found[words].append(_Limit(row["kind"], row["unit"], float(row["limit"] or 0), row["hpo_id"]))
+    return {words: tuple(limits) for words, limits in found.items()}
+
+
+@cache
+def _names() -> re.Pattern[str]:
+    longest_first = sorted(_limits(), key=len, reverse=True)
+    return re.compile(rf"\b({'|'.join(map(re.escape, longest_first))})\b", re.IGNORECASE)
+
+
+@cache
+def _value() -> re.Pattern[str]:
+    return re.compile(rf"{_BETWEEN}\s*[:=]?\s*{_NUMBER}{_UNIT}", re.IGNORECASE)
+
+
+@cache
+def _anchors() -> tuple[Hashes, Ints]:
+    words = sorted({split_words(words)[-1] for words in _limits()})
+    return open_table(word_hashes(words), range(len(words)))
+
+
+@compiled
+def anchored(hashes: Hashes, sentence: Ints, keys: Hashes, values: Ints) -> Ints:
+    """Sentences that hold a word a measure's name ends in, in order."""
+    found = np.empty(hashes.size, np.int32)
+    n = 0
+    for i in range(hashes.size):
+        if look_up(hashes[i], keys, values) >= 0 and (n == 0 or found[n - 1] != sentence[i]):
+            found[n] = sentence[i]
+            n += 1
+    return found[:n].copy()
+
+
+def find_values(text: str, tokens: Tokens, sentence: Ints) -> list[Value]:
+    """Values beyond their limits, in order."""
+    numbers = anchored(tokens.hash, sentence, *_anchors())
+    if not numbers.size:
+        return []
+    found: list[Value] = []
+    for number in numbers.tolist():
+        first = int(np.searchsorted(sentence, number, side="left"))
+        last = int(np.searchsorted(sentence, number, side="right")) - 1
+        begin, end = int(tokens.start[first]), int(tokens.end[last])
+        found.extend(_in_sentence(text, begin, min(end + 1, begin + _MOST_IN_SENTENCE)))
+    return found
+
+
+def _in_sentence(text: str, begin: int, end: int) -> Iterator[Value]:
+    names = list(_names().finditer(text, begin, end))
+    for name, after in zip(names, [*names[1:], None], strict=True):
+        limits = _limits()[name.group(1).lower()]
+        stop = min(end, after.start() if after else end)
+        if limits[0].kind.startswith("growth"):
+            place = _GROWTH.search(text, name.end(), min(stop, name.end() + _REACH))
+            side = _side(place) if place else ""
+            if place and side:
+                yield Value(name.start(), place.end(), next(one.hpo_id for one in limits if one.kind.endswith(side)))
+            continue
+        value = _value().match(text, name.end(), stop)
+        if value:
+            term = _beyond(float(re.sub(r"[^\d.]", "", value.group(1))), (value.group(2) or "").lower(), limits)
+            if term:
+                yield Value(name.start(), value.end(2) if value.group(2) else value.end(1), term)
+
+
+def _side(place: re.Match[str]) -> str:
+    """`below` or `above` where the place on the chart is beyond two SD or the 3rd or 97th centile."""
+    if place.group("side"):
+        centile = float(place.group(2))
+        below = re.match(_BELOW, place.group("side"), re.IGNORECASE) is not None
+        return "below" if below and centile <= 3 else "above" if not below and centile >= 97 else ""
+    deviations = float(place.group("sds") or place.group("many"))
+    if deviations < 2:
+        return ""
+    if place.group("sign"):
+        return "above" if place.group("sign") == "+" else "below"
+    return "below" if re.match(_BELOW, place.group("way"), re.IGNORECASE) else "above"
+
+
+def _beyond(value: float, unit: str, limits: tuple[_Limit, ...]) -> str | None:
+    unit = unit.replace("°", "").replace(" ", "")
+    fitting = [one for one in limits if one.unit == unit] or [one for one in limits if not one.unit]
+    if not fitting and not unit:
+        # Without a unit the scale is told by the size: haemoglobin 8.1 is g/dL, 81 g/L; temperature is in Celsius.
+        fitting = [one for one in limits if one.limit / 5 <= value <= one.limit * 3 and len(limits) == 1]
+        fitting = fitting or [min(limits, key=lambda one: abs(np.log(max(value, 0.1) / one.limit)))]
+    for one in fitting:
+        if (one.kind == "above" and value > one.limit) or (one.kind == "below" and value < one.limit):
+            return one.hpo_id
+    return None
