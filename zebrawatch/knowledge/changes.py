@@ -1,96 +1,86 @@
-"""What another release of the knowledge would move: diseases and terms that come and go, annotations that differ."""
+"""What a new release of the knowledge moves: diseases, findings, merges."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from zebrawatch.knowledge.diseases import Knowledge
 
-Profile = frozenset[tuple[str, float | None]]
-
 
 @dataclass(frozen=True)
-class Changes:
-    """From one knowledge to another. Diseases by first id, terms by HPO id."""
+class KnowledgeChanges:
+    """Differences between two compiled releases; ids in ascending order."""
 
-    versions: tuple[str, str]
-    releases: Mapping[str, tuple[str | None, str | None]]
-    """Releases that differ, by file: (before, after)."""
-    diseases_new: tuple[str, ...]
+    releases: dict[str, tuple[str, str]]
+    """Release before and after, for each source whose release differs (empty text where it was not given)."""
+    diseases_added: tuple[str, ...]
+    """First ids of diseases none of whose ids was known before."""
     diseases_gone: tuple[str, ...]
-    diseases_with_other_findings: tuple[str, ...]
-    """Diseases in both whose set of (term, frequency) differs."""
-    diseases_with_other_ids: tuple[str, ...]
-    terms_new: tuple[str, ...]
-    terms_gone: tuple[str, ...]
-    terms_renamed: tuple[str, ...]
+    merged: tuple[str, ...]
+    """First ids of diseases that join what were several rows before."""
+    split: tuple[str, ...]
+    """First ids of former rows that are now several."""
+    profiles_changed: tuple[str, ...]
+    """First ids (new) of diseases whose annotation rows differ; their rankings are to be derived again."""
+    terms_retired: tuple[str, ...]
+    """HPO ids that were live and are not any more."""
 
-    def counts(self) -> dict[str, object]:
-        """As plain figures."""
-        return {
-            "before": self.versions[0],
-            "after": self.versions[1],
-            "releases": {name: list(pair) for name, pair in self.releases.items()},
-            "diseases_new": len(self.diseases_new),
-            "diseases_gone": len(self.diseases_gone),
-            "diseases_with_other_findings": len(self.diseases_with_other_findings),
-            "diseases_with_other_ids": len(self.diseases_with_other_ids),
-            "terms_new": len(self.terms_new),
-            "terms_gone": len(self.terms_gone),
-            "terms_renamed": len(self.terms_renamed),
-        }
+    def sentence(self) -> str:
+        """One line for a log or a report."""
+        moved = ", ".join(f"{key} {old or 'none'} to {new or 'none'}" for key, (old, new) in self.releases.items())
+        return (
+            f"Releases: {moved or 'the same'}; "
+            f"{len(self.diseases_added)} diseases new, {len(self.diseases_gone)} gone, "
+            f"{len(self.merged)} merged, {len(self.split)} split; {len(self.profiles_changed)} profiles changed; "
+            f"{len(self.terms_retired)} HPO terms retired."
+        )
 
 
-def changes_between(before: Knowledge, after: Knowledge) -> Changes:
-    """Compare two compiled knowledges.
-
-    A disease is the same one where any id is shared: a first id may change when a better one is mapped to it.
-    """
-    old, new = profiles(before), profiles(after)
-    pairs = _same_diseases(before, after)
-    kept = {one for one, _ in pairs}
-    reached = {other for _, other in pairs}
-    old_terms, new_terms = (
-        dict(zip(before.terms, before.labels, strict=True)),
-        dict(zip(after.terms, after.labels, strict=True)),
-    )
-    releases = {
-        name: (before.releases.get(name), after.releases.get(name))
-        for name in sorted({*before.releases, *after.releases})
-        if before.releases.get(name) != after.releases.get(name)
-    }
-    return Changes(
-        versions=(before.version, after.version),
-        releases=releases,
-        diseases_new=tuple(each.id for n, each in enumerate(after.diseases) if n not in reached),
-        diseases_gone=tuple(each.id for n, each in enumerate(before.diseases) if n not in kept),
-        diseases_with_other_findings=tuple(after.diseases[b].id for a, b in pairs if old[a] != new[b]),
-        diseases_with_other_ids=tuple(
-            after.diseases[b].id for a, b in pairs if set(before.diseases[a].ids) != set(after.diseases[b].ids)
-        ),
-        terms_new=tuple(sorted(new_terms.keys() - old_terms.keys())),
-        terms_gone=tuple(sorted(old_terms.keys() - new_terms.keys())),
-        terms_renamed=tuple(sorted(t for t in old_terms.keys() & new_terms.keys() if old_terms[t] != new_terms[t])),
+def changes(old: Knowledge, new: Knowledge) -> KnowledgeChanges:
+    """Compare two releases by ids and annotation rows (order and references don't matter, frequencies do)."""
+    keys = sorted(set(old.releases) | set(new.releases))
+    pairs = {key: (old.releases.get(key, ""), new.releases.get(key, "")) for key in keys}
+    before, after = _profiles(old), _profiles(new)
+    added, merged, changed = [], [], []
+    for number, disease in enumerate(new.diseases):
+        places = {place for each in disease.ids if (place := old.index_of(each)) is not None}
+        if not places:
+            added.append(disease.id)
+        elif len(places) > 1:
+            merged.append(disease.id)
+        if {row for place in places for row in before.get(place, ())} != after.get(number, frozenset()):
+            changed.append(disease.id)
+    gone, split = [], []
+    for disease in old.diseases:
+        places = {place for each in disease.ids if (place := new.index_of(each)) is not None}
+        if not places:
+            gone.append(disease.id)
+        elif len(places) > 1:
+            split.append(disease.id)
+    return KnowledgeChanges(
+        releases={key: pair for key, pair in pairs.items() if pair[0] != pair[1]},
+        diseases_added=tuple(sorted(added)),
+        diseases_gone=tuple(sorted(gone)),
+        merged=tuple(sorted(merged)),
+        split=tuple(sorted(split)),
+        profiles_changed=tuple(sorted(changed)),
+        terms_retired=tuple(sorted(set(old.terms) - set(new.terms))),
     )
 
 
-def profiles(knowledge: Knowledge) -> list[Profile]:
-    """Per disease the set of (term, stated frequency) over all its annotation rows; null where none is stated."""
-    found: list[set[tuple[str, float | None]]] = [set() for _ in knowledge.diseases]
-    rows = zip(knowledge.row_disease, knowledge.row_term, knowledge.row_share, strict=True)
-    for disease, term, share in rows:
-        found[int(disease)].add((knowledge.terms[int(term)], None if share != share else float(share)))
-    return [frozenset(each) for each in found]
-
-
-def _same_diseases(before: Knowledge, after: Knowledge) -> list[tuple[int, int]]:
-    """(index before, index after) of diseases that share an id, tried in the order of their ids; each used once."""
-    used: set[int] = set()
-    pairs = []
-    for index, disease in enumerate(before.diseases):
-        found = [other for each in disease.ids if (other := after.index_of(each)) is not None and other not in used]
-        if found:
-            used.add(found[0])
-            pairs.append((index, found[0]))
-    return pairs
+def _profiles(knowledge: Knowledge) -> dict[int, frozenset[tuple[str, str, float]]]:
+    """(HPO id, frequency, people) of every disease's rows; a missing frequency reads `none`."""
+    found: dict[int, set[tuple[str, str, float]]] = {}
+    rows = zip(
+        np.asarray(knowledge.row_disease).tolist(),
+        np.asarray(knowledge.row_term).tolist(),
+        np.asarray(knowledge.row_share).tolist(),
+        np.asarray(knowledge.row_size).tolist(),
+        strict=True,
+    )
+    for disease, term, share, size in rows:
+        shown = "none" if share != share else f"{share:.6f}"
+        found.setdefault(disease, set()).add((knowledge.terms[term], shown, size))
+    return {disease: frozenset(rows) for disease, rows in found.items()}
