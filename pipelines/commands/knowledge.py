@@ -15,7 +15,7 @@ from pipelines.commands.options import ConfigOption, JsonOption, LakeOption, set
 from pipelines.commands.progress import Progress
 
 if TYPE_CHECKING:
-    from zebrawatch.knowledge.changes import Changes
+    from zebrawatch.knowledge.changes import KnowledgeChanges
     from zebrawatch.knowledge.diseases import Knowledge, KnowledgeFiles
 
 app = typer.Typer(
@@ -76,23 +76,26 @@ def update(
 
     Nothing changes until knowledge.folder names that copy; the next screen then derives anew what the release changes.
     """
-    from zebrawatch.knowledge.changes import changes_between
+    from zebrawatch.knowledge.changes import changes
 
     found = settings(config, lake__folder=_text(lake))
     with Progress() as progress, TemporaryDirectory(prefix="zebrawatch-knowledge-") as scratch:
         in_lake = (found.lake_folder / "lake.json").is_file()
+        files, other, _ = _compiled(str(folder), Path(scratch), progress)
         _, now, _ = _compiled(
             found.knowledge.folder, found.lake_folder / "knowledge" if in_lake else Path(scratch), progress
         )
-        files, other, _ = _compiled(str(folder), Path(scratch), progress)
-        moved = changes_between(now, other)
+        moved = changes(now, other)
+        versions = {"before": now.version, "after": other.version}
+    print(f"version: {now.version} now, {other.version} then")
     for line in _moved(moved):
         print(line)
     kept = None if only_check else _keep(files, other, found.state_folder / "knowledge")
     if kept is not None:
         print(f'To use it, set knowledge.folder = "{kept}" in the configuration, or ZEBRAWATCH_KNOWLEDGE__FOLDER.')
     if json_line:
-        print(json.dumps({**moved.counts(), "folder": _text(kept)}))
+        counts = {name: len(ids) for name, ids in _kinds(moved).items()}
+        print(json.dumps({**versions, "releases": moved.releases, **counts, "folder": _text(kept)}))
 
 
 def _keep(files: KnowledgeFiles, knowledge: Knowledge, place: Path) -> Path:
@@ -175,24 +178,23 @@ def _tell(told: Mapping[str, Any], json_line: bool, more: Mapping[str, str]) -> 
         print(json.dumps({**told, **more}))
 
 
-def _moved(moved: Changes) -> Iterator[str]:
+def _kinds(moved: KnowledgeChanges) -> dict[str, tuple[str, ...]]:
+    return {
+        "diseases_new": moved.diseases_added,
+        "diseases_gone": moved.diseases_gone,
+        "diseases_merged": moved.merged,
+        "diseases_split": moved.split,
+        "diseases_with_other_findings": moved.profiles_changed,
+        "terms_retired": moved.terms_retired,
+    }
+
+
+def _moved(moved: KnowledgeChanges) -> Iterator[str]:
     """The changes in words, each kind with its first few."""
-    if moved.versions[0] == moved.versions[1]:
-        yield f"Nothing would move: both are version {moved.versions[0]}."
-        return
-    yield f"version: {moved.versions[0]} now, {moved.versions[1]} then"
     for name, (before, after) in moved.releases.items():
         yield f"release of {name}: {before or 'none'} now, {after or 'none'} then"
-    kinds = {
-        "new diseases": moved.diseases_new,
-        "diseases gone": moved.diseases_gone,
-        "diseases with other findings": moved.diseases_with_other_findings,
-        "diseases with other ids": moved.diseases_with_other_ids,
-        "new terms": moved.terms_new,
-        "terms gone": moved.terms_gone,
-        "terms renamed": moved.terms_renamed,
-    }
+    kinds = _kinds(moved)
     width = max(map(len, kinds))
     for name, ids in kinds.items():
         few = f"  {', '.join(ids[:_FEW])}{', ...' if len(ids) > _FEW else ''}" if ids else ""
-        yield f"{name:{width}}  {len(ids):7,}{few}"
+        yield f"{name.replace('_', ' '):{width}}  {len(ids):7,}{few}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from pipelines.commands import benchmark, config, demo, doctor, export, knowledge, lake, quarantine, screen
 from zebrawatch.errors import ZebrawatchError
@@ -32,10 +32,10 @@ def run() -> None:
         status = app(standalone_mode=False)
     except ZebrawatchError as error:
         sys.exit(_said(str(error), 1))
-    except click.exceptions.Abort:
+    except typer.Abort:
         sys.exit(_said("Stopped.", 130))
-    except click.ClickException as error:
-        sys.exit(_said(error.format_message(), error.exit_code))
+    except TyperException as error:
+        sys.exit(_said(" ".join(error.format_message().split()), error.exit_code))
     except KeyboardInterrupt:
         sys.exit(_said("Stopped; nothing was published. Run the same command again to go on.", 130))
     except Exception as error:
