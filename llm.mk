@@ -23,6 +23,7 @@ $(LLM_VENV)/ready: requirements-llm-cpu.lock requirements-llm-cuda.txt
 
 $(SMALL_MODEL)/config.json: $(LLM_VENV)/ready
 	$(LLM_VENV)/bin/python -P connectors/vllm_runner/convert.py $(SMALL_MODEL)
+	@touch $@
 
 test-llm: llm
 	.venv/bin/python -m pytest tests/test_vllm_real.py
