@@ -21,9 +21,10 @@ from zebrawatch.knowledge.ontology import Ontology
 
 GOLDEN = Path(__file__).parent / "golden" / "recognition.jsonl"
 FRAGMENTS = [
-    "seizures", "no", "Denies", "fever", ",", ".", "\n", "\n- ", ":", "mother", "has", "ataxia", "and", "or", "cardiac",
-    "renal", "anomalies", "(", ")", "ASD", "?", "[ ]", "CK 12 000", "OFC", "3 SD below", "/", "low-set ears", "é", "\u00ad",
-    "ﬁ", "\r\n", "𝔘", "Family history", "of", "the", "short", "stature", "but", "if", "\x00", "İ", "'s", "\ud800",
+    "seizures", "no", "Denies", "fever", ",", ".", "\n", "\n- ", ":", "mother", "has", "ataxia", "and", "or",
+    "cardiac", "renal", "anomalies", "(", ")", "ASD", "?", "[ ]", "CK 12 000", "OFC", "3 SD below", "/", "low-set ears",
+    "é", "\u00ad", "ﬁ", "\r\n", "𝔘", "Family history", "of", "the", "short", "stature", "but", "if", "\x00", "İ", "'s",
+    "\ud800",
 ]  # fmt: skip
 
 

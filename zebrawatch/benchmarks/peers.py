@@ -150,6 +150,7 @@ class SpacyPeers:
             self.names = tuple(self._answer()["peers"])
         except (OSError, ValueError):
             self.reason = "spaCy cannot be loaded; ZEBRAWATCH_COMPARE_PYTHON may name an interpreter with medspacy"
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -97,11 +97,14 @@ def resolve_senses(text: str, tokens: Tokens, spans: Spans, lexicon: Lexicon) ->
         return spans, terms
     keep = ~unclear
     terms = terms.copy()
+    chosen: dict[str, int] = {}
     for place in np.flatnonzero(unclear).tolist():
         written = _singular(text[tokens.start[first[place]] : tokens.end[last[place]]])
-        best = 0
-        for term, pattern in lexicon.abbreviations.get(written, ()):
-            votes = len(_context(pattern).findall(text))
-            if votes > best:
-                best, terms[place], keep[place] = votes, term, True
+        if written not in chosen:
+            senses = lexicon.abbreviations.get(written, ())
+            votes = [(len(_context(pattern).findall(text)), -rank, term) for rank, (term, pattern) in enumerate(senses)]
+            most = max(votes, default=(0, 0, -1))
+            chosen[written] = most[2] if most[0] else -1
+        keep[place] = chosen[written] >= 0
+        terms[place] = max(chosen[written], 0)
     return (first[keep], last[keep], entry[keep]), terms[keep]

@@ -115,7 +115,29 @@ _BEFORE_INFORMANT = (
     "per|according to|as per|lives with|brought by|brought in by|accompanied by|with his|with her|history from|told|"
     "by his|by her|by"
 )
-_YES_FAMILY_AFTER = ["in", "in his", "in her", "in their", "in my", "in the", "in a", "in an", "in one", "in both", "in two", "in three", "in multiple", "in several", "in other", "in some", "affecting his", "affecting her"]
+_YES_FAMILY_AFTER = tuple(
+    f"in {whose}".strip()
+    for whose in (
+        "",
+        *[
+            "his",
+            "her",
+            "their",
+            "my",
+            "the",
+            "a",
+            "an",
+            "one",
+            "both",
+            "two",
+            "three",
+            "multiple",
+            "several",
+            "other",
+            "some",
+        ],
+    )
+)
 
 _NO_WORDS = ["no", "none", "nil", "negative", "neg", "absent", "denied", "denies", "n", "never", "nad", "nope"]
 _YES_WORDS = ["yes", "y", "present", "positive", "pos"]

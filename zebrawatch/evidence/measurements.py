@@ -106,6 +106,8 @@ def find_values(text: str, tokens: Tokens, sentence: Ints) -> list[Value]:
 
 def _in_sentence(text: str, begin: int, end: int) -> Iterator[Value]:
     names = list(_names().finditer(text, begin, end))
+    if not names:
+        return
     for name, after in zip(names, [*names[1:], None], strict=True):
         limits = _limits()[name.group(1).lower()]
         stop = min(end, after.start() if after else end)
