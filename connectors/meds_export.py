@@ -86,7 +86,7 @@ def export_meds(
     progress(f"{rows:,} rows of {len(patients):,} patients")
     codes = _write_codes(work, arriving)
     _write_splits(arriving, patients)
-    _write_about(arriving, name, f"{last.night} (generation {last.generation})")
+    _write_about(arriving, _named(name, lake), f"{last.night} (generation {last.generation})")
     if out.is_dir():
         out.rmdir()
     arriving.rename(out)
@@ -269,7 +269,17 @@ def _write_about(folder: Path, name: str, dataset_version: str) -> None:
         other_extension_columns=["status", "available_at"],
     )
     target = folder / meds.dataset_metadata_filepath
-    target.write_text(json.dumps(about.to_dict(), indent=1, default=str) + "\n")
+    target.write_text(json.dumps(about.to_dict(), indent=1, default=_iso) + "\n")
+
+
+def _named(name: str, lake: Lake) -> str:
+    """The site's name; made and rendered data are called so."""
+    kind = lake.about().get("data_kind") or "real"
+    return name if kind == "real" else f"{name} ({kind} data)"
+
+
+def _iso(value: datetime) -> str:
+    return value.isoformat()
 
 
 def _write(data: pa.Table, path: Path) -> None:

@@ -73,6 +73,7 @@ def lake_with(root: Path, rows: Mapping[Table, Sequence[Row]]) -> Lake:
     for table, listed in rows.items():
         data = pa.Table.from_pylist(list(listed), schema=pa.schema([field.remove_metadata() for field in table.schema]))
         written.append(lake.write_snapshot(data, table))
+    lake.describe(data_kind="made")
     lake.publish(NightRange.parse("2025-03-01..2025-03-09"), written, {"nights": "x"}, "run")
     return lake
 
@@ -87,7 +88,7 @@ def rows_of(folder: Path) -> pa.Table:
 
 
 def test_the_package_s_own_check_accepts_every_file(lake: Lake, tmp_path: Path) -> None:
-    done = export_meds(lake, tmp_path / "out", name="a made site")
+    done = export_meds(lake, tmp_path / "out", name="a site")
     folder = done.folder
     for path in (folder / "data").glob("*.parquet"):
         meds.DataSchema.validate(pq.read_table(path))
@@ -97,7 +98,8 @@ def test_the_package_s_own_check_accepts_every_file(lake: Lake, tmp_path: Path) 
     meds.SubjectSplitSchema.validate(splits)
     about = json.loads((folder / meds.dataset_metadata_filepath).read_text())
     meds.DatasetMetadataSchema.from_dict(about)
-    assert about["dataset_name"] == "a made site" and about["etl_name"] == "zebrawatch"
+    assert datetime.fromisoformat(about["created_at"]).tzinfo is not None
+    assert about["dataset_name"] == "a site (made data)" and about["etl_name"] == "zebrawatch"
     rows = rows_of(folder)
     assert rows.num_rows == done.rows
     assert set(rows["code"].to_pylist()) == set(codes["code"].to_pylist())

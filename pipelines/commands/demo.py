@@ -17,7 +17,10 @@ def demo_hospital(
     rare: Annotated[int, typer.Option(help="Of them with a rare disease; each gets five matched controls.")] = 24,
     seed: Annotated[int, typer.Option(help="The same seed makes the same hospital, byte for byte.")] = 7,
 ) -> None:
-    """Make a demo hospital: a FHIR bulk-export folder of made patients, with labels.csv. It is made data, not evidence."""
+    """Make a demo hospital: a FHIR bulk-export folder of made patients, with labels.csv.
+
+    It is made data, not evidence.
+    """
     from connectors.knowledge_files import knowledge_files
     from zebrawatch.demo.hospital import make_demo_hospital  # brings clinosim along, which takes seconds
 

@@ -28,9 +28,8 @@ def nights(lake: LakeOption = None, json_line: JsonOption = False) -> None:
         else:
             runs.append((str(night.night), str(night.night), night.generation, night.stale))
     for first, last, generation, stale in runs:
-        print(
-            f"{first} to {last}: generation {generation}{', stale: run `zebrawatch screen --nights` over them again' if stale else ''}"
-        )
+        again = ", stale: run `zebrawatch screen --nights` over them again" if stale else ""
+        print(f"{first} to {last}: generation {generation}{again}")
     if json_line:
         print(
             json.dumps(
