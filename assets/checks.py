@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.night_run import NightRun
@@ -50,9 +51,16 @@ def _expectations(step: str, run: NightRun) -> CheckOutcome:
         str(run.nights) if step not in ("patients", "notes", "events", "findings") else run.label,
     )
     return CheckOutcome(
-        "expectations", said.success, dg.AssetCheckSeverity.ERROR if said.stops_the_night else dg.AssetCheckSeverity.WARN,
-        {"rows": rows.num_rows, "checked": sampled.num_rows, "failed": ", ".join(said.failed) or "none", "data_docs": dg.MetadataValue.path(str(said.docs))},
-    )  # fmt: skip
+        "expectations",
+        said.success,
+        dg.AssetCheckSeverity.ERROR if said.stops_the_night else dg.AssetCheckSeverity.WARN,
+        {
+            "rows": rows.num_rows,
+            "checked": sampled.num_rows,
+            "failed": ", ".join(said.failed) or "none",
+            "data_docs": dg.MetadataValue.path(str(said.docs)),
+        },
+    )
 
 
 def _of_this_run(step: str, run: NightRun) -> Any:
@@ -60,7 +68,7 @@ def _of_this_run(step: str, run: NightRun) -> Any:
     if partition == "night_range":
         return pc.field("night_range") == str(run.nights)
     if partition == "pull":
-        return pc.field("pull").isin([pull.name for pull in run.new_pulls()])
+        return pc.field("pull").isin(pa.array([pull.name for pull in run.new_pulls()], pa.string()))
     return None
 
 
