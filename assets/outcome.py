@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -44,9 +44,15 @@ def lead_time(run: NightRun) -> dict[str, Any]:
     run.keep(run.lake.write_snapshot(data, LEAD_TIME))
     figures = outcome.figures
     return {
-        "rows": data.num_rows, "flow": outcome.flow, "problems": len(outcome.problems),
-        **{name: figures[name] for name in ("at_risk", "prioritised_share", "lead_days_median") if figures.get(name) is not None},
-    }  # fmt: skip
+        "rows": data.num_rows,
+        "flow": outcome.flow,
+        "problems": len(outcome.problems),
+        **{
+            name: figures[name]
+            for name in ("at_risk", "prioritised_share", "lead_days_median")
+            if figures.get(name) is not None
+        },
+    }
 
 
 def published(run: NightRun) -> dict[str, Any]:
@@ -103,28 +109,37 @@ def protocol_of(run: NightRun) -> Protocol:
     )
 
 
-# -- frames ----------------------------------------------------------------------------------------------------------------
+# -- frames ------------------------------------------------------------------------------------------------------------
 
 
 def _replay(run: NightRun) -> Replay:
     nights = [night.night for night in run.lake.nights() if night.night < run.nights.first]
     ranges = [*reporting.ranges_of(nights), run.nights]
     namings = _frame(run, NAMINGS, "known_night")
-    both_ways = suspicions_with_phenotype_names(namings.to_dict("records"), through=run.nights.last)
+    both_ways = suspicions_with_phenotype_names(
+        cast(list[dict[str, Any]], namings.to_dict("records")), through=run.nights.last
+    )
     return Replay(
-        nights=ranges, people=people(run), suspicions=_frame(run, SUSPICIONS, "known_night"), flags=_frame(run, FLAGS, "night"),
-        candidates=_frame(run, CANDIDATES, "night"), written=_frame(run, NOTES, "known_night", ["subject_id", "known_night"]), labels=labels(run),
+        nights=ranges,
+        people=people(run),
+        suspicions=_frame(run, SUSPICIONS, "known_night"),
+        flags=_frame(run, FLAGS, "night"),
+        candidates=_frame(run, CANDIDATES, "night"),
+        written=_frame(run, NOTES, "known_night", ["subject_id", "known_night"]),
+        labels=labels(run),
         suspicions_both_ways=pd.DataFrame([one._asdict() for one in both_ways], columns=list(Suspicion._fields)),
         organ_system=main_organ_systems(run.knowledge, run.ontology),
-        gene_symbols=frozenset(gene for disease in run.knowledge.diseases for gene in disease.genes), merged=_merged(run),
-        groups=frozenset(read_groups(run.files.orphanet)) if run.files.orphanet else frozenset(), namings=namings,
-    )  # fmt: skip
+        gene_symbols=frozenset(gene for disease in run.knowledge.diseases for gene in disease.genes),
+        merged=_merged(run),
+        groups=frozenset(read_groups(run.files.orphanet)) if run.files.orphanet else frozenset(),
+        namings=namings,
+    )
 
 
 def _frame(run: NightRun, table: Table, night: str, columns: list[str] | None = None) -> pd.DataFrame:
     rows = run.lake.arrow(table, columns, rows=pc.field(night) <= pa.scalar(run.nights.last, pa.date32()))
     # plain dates and missing integers as they are, not as floats
-    return rows.to_pandas(date_as_object=True, integer_object_nulls=True)
+    return cast(pd.DataFrame, rows.to_pandas(date_as_object=True, integer_object_nulls=True))
 
 
 def people(run: NightRun) -> pd.DataFrame:
@@ -132,23 +147,27 @@ def people(run: NightRun) -> pd.DataFrame:
     until = pc.field("known_night") <= pa.scalar(run.nights.last, pa.date32())
     spans = pd.concat(
         run.lake.arrow(table, ["subject_id", "known_night"], rows=until)
-        .group_by("subject_id").aggregate([("known_night", "min"), ("known_night", "max")]).to_pandas(date_as_object=True)
+        .group_by("subject_id")
+        .aggregate([("known_night", "min"), ("known_night", "max")])
+        .to_pandas(date_as_object=True)
         for table in (PATIENTS, NOTES, EVENTS)
-    )  # fmt: skip
+    )
     seen = spans.groupby("subject_id").agg(
         entry_night=("known_night_min", "min"), last_night=("known_night_max", "max")
     )
     versions = run.lake.arrow(PATIENTS, rows=until).to_pandas(date_as_object=True)
-    known = versions.sort_values(["known_night", "version"]).groupby("subject_id").last()
+    # The last version whole: groupby().last() would bring back what it no longer says, such as a merge undone since.
+    ordered = versions.sort_values(["known_night", "available_at", "version"])
+    known = ordered.drop_duplicates("subject_id", keep="last").set_index("subject_id")
     known["death_night"] = [_death(run, row) for row in known.itertuples()]
     screened = known[~known["restricted"].astype(bool) & ~known["deleted"].astype(bool) & known["merged_into"].isna()]
-    return seen.join(screened[["death_night", "sex", "birth_date"]], how="inner").reset_index()
+    return cast(pd.DataFrame, seen.join(screened[["death_night", "sex", "birth_date"]], how="inner").reset_index())
 
 
 def _death(run: NightRun, row: Any) -> date | None:
     if row.death_time is None or row.death_time is pd.NaT:
         return None
-    return max(row.known_night, row.death_time.astimezone(run.zone).date())
+    return cast(date, max(row.known_night, row.death_time.astimezone(run.zone).date()))
 
 
 def _merged(run: NightRun) -> dict[int, int]:
@@ -157,7 +176,10 @@ def _merged(run: NightRun) -> dict[int, int]:
 
 
 def labels(run: NightRun) -> pd.DataFrame | None:
-    """The label file (`patient, disease_id, suspected, confirmed`), with pseudonymous keys; None where there is none."""
+    """The label file (`patient, disease_id, suspected, confirmed`), with pseudonymous keys.
+
+    None where there is none.
+    """
     path = label_file(run)
     if path is None:
         return None
@@ -165,7 +187,8 @@ def labels(run: NightRun) -> pd.DataFrame | None:
     missing = [name for name in ("patient", "disease_id") if name not in given.columns]
     if missing:
         raise SourceError(
-            f"The label file {path} has no column {missing[0]}; it needs patient, disease_id and may have suspected, confirmed."
+            f"The label file {path} has no column {missing[0]}; it needs patient, disease_id and may have suspected, "
+            "confirmed."
         )
     rows = [
         (
@@ -197,7 +220,7 @@ def _day(text: str | None, path: Path) -> date | None:
         raise SourceError(f"The label file {path} holds a date that is not YYYY-MM-DD.") from None
 
 
-# -- the gate ----------------------------------------------------------------------------------------------------------------
+# -- the gate ----------------------------------------------------------------------------------------------------------
 
 
 def _leak_gate(run: NightRun, replay: Replay) -> Mapping[str, Any]:
@@ -235,16 +258,21 @@ def _suspicion_recall(run: NightRun) -> Mapping[str, Any]:
     )
 
 
-# -- the record --------------------------------------------------------------------------------------------------------------
+# -- the record --------------------------------------------------------------------------------------------------------
 
 
 def _record(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], pages: reporting.Pages) -> str:
     state = run.configuration.state_folder
     store = MlflowStore(database=state / "mlflow.db", artifacts=state / "mlflow-artifacts", experiment="nights")
     return record_run(
-        store, flatten_identity(identity), _series(run), reporting.numbers_of(outcome.figures), [pages.summary, pages.aggregates],
-        _models(run), name=str(run.nights),
-    )  # fmt: skip
+        store,
+        flatten_identity(identity),
+        _series(run),
+        reporting.numbers_of(outcome.figures),
+        [pages.summary, pages.aggregates],
+        _models(run),
+        name=str(run.nights),
+    )
 
 
 def _series(run: NightRun) -> dict[str, list[tuple[date, float]]]:
@@ -258,9 +286,12 @@ def _series(run: NightRun) -> dict[str, list[tuple[date, float]]]:
         return [(night, float(count)) for night, count in counts.items() if night in run.nights]
 
     return {
-        "notes": by_night(NOTES, "known_night"), "events": by_night(EVENTS, "known_night"), "candidates": by_night(CANDIDATES, "night"),
-        "alerts_raised": by_night(FLAGS, "night", action="raise"), "suspicions": by_night(SUSPICIONS, "known_night"),
-    }  # fmt: skip
+        "notes": by_night(NOTES, "known_night"),
+        "events": by_night(EVENTS, "known_night"),
+        "candidates": by_night(CANDIDATES, "night"),
+        "alerts_raised": by_night(FLAGS, "night", action="raise"),
+        "suspicions": by_night(SUSPICIONS, "known_night"),
+    }
 
 
 def _models(run: NightRun) -> list[RegisteredObject]:
@@ -270,10 +301,13 @@ def _models(run: NightRun) -> list[RegisteredObject]:
     return [
         RegisteredObject("evidence-parameters", f"parameters@{parameters}", parameters),
         RegisteredObject(
-            "background", background.version, hashlib.sha256(newest.read_bytes()).hexdigest()[:16], background.fitted_through,
+            "background",
+            background.version,
+            hashlib.sha256(newest.read_bytes()).hexdigest()[:16],
+            background.fitted_through,
             figures={"patients": float(background.n_patients), "terms": float((background.counts > 0).sum())},
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _result(run: NightRun, outcome: Outcome) -> dict[str, Any]:
