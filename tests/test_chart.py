@@ -20,9 +20,19 @@ def night(n: int) -> date:
 
 def finding(hpo_id: str, n: int, source: str = "note 1", until: int | None = None, **more: Any) -> Finding:
     facts: dict[str, Any] = {
-        "source_id": source, "origin": "text", "hpo_id": hpo_id, "assertion": "present", "experiencer": "patient", "start": 0, "end": 6,
-        "quote": "quoted", "event_time": None, "known_night": night(n), "source_night": night(n), "removed_night": None if until is None else night(until),
-    }  # fmt: skip
+        "source_id": source,
+        "origin": "text",
+        "hpo_id": hpo_id,
+        "assertion": "present",
+        "experiencer": "patient",
+        "start": 0,
+        "end": 6,
+        "quote": "quoted",
+        "event_time": None,
+        "known_night": night(n),
+        "source_night": night(n),
+        "removed_night": None if until is None else night(until),
+    }
     return Finding(**(facts | more))
 
 

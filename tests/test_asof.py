@@ -1,0 +1,173 @@
+"""What stood on a night, under Spark: versions of notes and events, deletions, merges; backgrounds by month."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from lake_rows import frame
+from pyspark.sql import DataFrame, SparkSession
+
+from zebrawatch.engine.score import background_steps
+from zebrawatch.schemas import EVENTS, NOTES, PATIENTS
+from zebrawatch.timeline.asof import latest, merges, spans, with_merged
+
+DAY0 = date(2025, 1, 1)
+SPLEEN, ABDOMEN = "HP:0001744", "HP:0001438"
+
+
+def night(n: int) -> date:
+    return DAY0 + timedelta(days=n)
+
+
+def at(n: int, hour: int = 0) -> datetime:
+    return datetime(2025, 1, 1, hour, tzinfo=UTC) + timedelta(days=n)
+
+
+def note(name: str, version: str, n: int, available: int | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "note_id": name,
+        "version": version,
+        "known_night": night(n),
+        "available_at": at(n if available is None else available),
+        "deleted": False,
+        **more,
+    }
+
+
+def event(name: str, version: str, n: int, code: str = "LOINC//1") -> dict[str, Any]:
+    return {"event_id": name, "version": version, "code": code, "known_night": night(n), "available_at": at(n)}
+
+
+def stood(
+    spark: SparkSession, notes: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]] = ()
+) -> dict[tuple[str, str], tuple[int, int | None]]:
+    rows = spans(frame(spark, NOTES, notes), frame(spark, EVENTS, events)).collect()
+    told = {
+        (row["source_id"], row["source_version"]): (
+            (row["source_night"] - DAY0).days,
+            None if row["removed_night"] is None else (row["removed_night"] - DAY0).days,
+        )
+        for row in rows
+    }
+    assert len(told) == len(rows)
+    return told
+
+
+def test_a_version_stands_until_the_next_or_a_deletion(spark: SparkSession) -> None:
+    told = stood(
+        spark,
+        [
+            note("Composition/1", "a", 1),
+            note("Composition/1", "b", 5),
+            note("Composition/1", "c", 9, deleted=True),
+            note("Composition/2", "d", 2),
+            # known on one night, the one that was filed later stands
+            note("Composition/3", "f", 6, available=4),
+            note("Composition/3", "e", 6, available=5),
+        ],
+        [
+            # a panel: its components leave together, though the next version has one component only
+            event("Observation/1", "x", 1),
+            event("Observation/1#1", "x", 1, "LOINC//2"),
+            event("Observation/1#1", "x", 1, "SNOMED//2"),
+            event("Observation/1", "y", 4),
+        ],
+    )
+    assert told == {
+        ("Composition/1", "a"): (1, 5),
+        ("Composition/1", "b"): (5, 9),
+        ("Composition/1", "c"): (9, None),
+        ("Composition/2", "d"): (2, None),
+        ("Composition/3", "f"): (6, 6),
+        ("Composition/3", "e"): (6, None),
+        ("Observation/1", "x"): (1, 4),
+        ("Observation/1#1", "x"): (1, 4),
+        ("Observation/1", "y"): (4, None),
+    }
+
+
+def patient(subject: int, version: str, n: int, merged_into: int | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "subject_id": subject,
+        "version": version,
+        "known_night": night(n),
+        "available_at": at(n),
+        "merged_into": merged_into,
+        **more,
+    }
+
+
+def findings(spark: SparkSession, *rows: tuple[int, str, int, int | None]) -> DataFrame:
+    return spark.createDataFrame(
+        [
+            (s, hpo, night(n), night(n), None if until is None else night(until), "patient", "present")
+            for s, hpo, n, until in rows
+        ],
+        "subject_id long, hpo_id string, known_night date, source_night date, removed_night date, "
+        "experiencer string, assertion string",
+    )
+
+
+def test_a_merge_passes_findings_on_from_its_night_and_an_unmerge_takes_them_back(spark: SparkSession) -> None:
+    people = frame(
+        spark,
+        PATIENTS,
+        [patient(1, "a", 0), patient(1, "b", 10, 2), patient(1, "c", 20), patient(2, "d", 0), patient(3, "e", 15, 2)],
+    )
+    merged = merges(people)
+    assert sorted(map(tuple, merged.collect())) == [(1, 2, night(10), night(20)), (3, 2, night(15), None)]
+
+    rows = findings(spark, (1, "early", 3, None), (1, "late", 12, None), (1, "gone", 3, 11), (2, "own", 1, None))
+    told = {
+        (row["subject_id"], row["hpo_id"]): (row["known_night"], row["removed_night"])
+        for row in with_merged(rows, merged).collect()
+    }
+    assert told == {
+        (1, "early"): (night(3), None),
+        (1, "late"): (night(12), None),
+        (1, "gone"): (night(3), night(11)),
+        (2, "own"): (night(1), None),
+        (2, "early"): (night(10), night(20)),
+        (2, "late"): (night(12), night(20)),
+        (2, "gone"): (night(10), night(11)),
+    }
+
+
+def test_the_latest_version_of_a_night(spark: SparkSession) -> None:
+    people = frame(spark, PATIENTS, [patient(1, "a", 0), patient(1, "b", 5), patient(2, "c", 7)])
+    told = [
+        {r["subject_id"]: r["version"] for r in latest(people, "subject_id", night(n)).collect()} for n in (4, 5, 7)
+    ]
+    assert told == [{1: "a"}, {1: "b"}, {1: "b", 2: "c"}]
+
+
+def steps(spark: SparkSession, *rows: tuple[int, str, int, int | None]) -> dict[tuple[str, str], int]:
+    ancestors = spark.createDataFrame(
+        [(SPLEEN, SPLEEN), (SPLEEN, ABDOMEN), (ABDOMEN, ABDOMEN)], "hpo_id string, term string"
+    )
+    return {
+        (row["term"], row["month"]): row["step"]
+        for row in background_steps(findings(spark, *rows), ancestors).collect()
+        if row["step"]
+    }
+
+
+def test_a_background_counts_a_patient_once_a_term_with_all_that_a_finding_implies(spark: SparkSession) -> None:
+    told = steps(spark, (1, SPLEEN, 1, None), (1, SPLEEN, 40, None), (1, ABDOMEN, 2, None), (2, ABDOMEN, 33, None))
+    assert told == {(SPLEEN, "2025-01"): 1, (ABDOMEN, "2025-01"): 1, (ABDOMEN, "2025-02"): 1}
+
+
+def test_a_background_loses_a_patient_while_no_source_holds_the_finding(spark: SparkSession) -> None:
+    # January to February in one note, corrected without a gap; deleted in March; found again in May
+    told = steps(spark, (1, SPLEEN, 5, 35), (1, SPLEEN, 35, 65), (1, SPLEEN, 125, None))
+    assert {month: step for (term, month), step in told.items() if term == SPLEEN} == {
+        "2025-01": 1,
+        "2025-03": -1,
+        "2025-05": 1,
+    }
+
+
+def test_what_was_corrected_the_same_night_or_never_said_of_the_patient_is_no_step(spark: SparkSession) -> None:
+    assert steps(spark, (1, SPLEEN, 5, 5)) == {}
