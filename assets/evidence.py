@@ -39,9 +39,13 @@ def findings(run: NightRun) -> dict[str, Any]:
     rows = run.lake.arrow(FINDINGS, ["origin", "assertion", "experiencer", "copied_from"])
     copied = len(rows) - rows["copied_from"].null_count
     return {
-        **facts, "by_origin": _counts(rows["origin"]), "by_assertion": _counts(rows["assertion"]),
-        "by_experiencer": _counts(rows["experiencer"]), "duplication_rate": round(copied / max(1, len(rows)), 4), "lexicon": run.lexicon.version,
-    }  # fmt: skip
+        **facts,
+        "by_origin": _counts(rows["origin"]),
+        "by_assertion": _counts(rows["assertion"]),
+        "by_experiencer": _counts(rows["experiencer"]),
+        "duplication_rate": round(copied / max(1, len(rows)), 4),
+        "lexicon": run.lexicon.version,
+    }
 
 
 def namings(run: NightRun) -> dict[str, Any]:
@@ -162,11 +166,18 @@ def _standing_findings(run: NightRun) -> DataFrame:
 def _scoring(run: NightRun) -> score.Scoring:
     configuration = run.configuration
     return score.Scoring(
-        run_id=run.run_id, knowledge_folder=str(run.knowledge_folder), backgrounds=backgrounds(run), parameters=RankingParameters(),
-        nights=run.nights, first_screened=run.first_screened, top=configuration.evidence.top, threshold=configuration.policy.threshold,
+        run_id=run.run_id,
+        knowledge_folder=str(run.knowledge_folder),
+        backgrounds=backgrounds(run),
+        parameters=RankingParameters(),
+        nights=run.nights,
+        first_screened=run.first_screened,
+        top=configuration.evidence.top,
+        threshold=configuration.policy.threshold,
         terms=frozenset(pc.unique(run.lake.arrow(FINDINGS, ["hpo_id"])["hpo_id"]).to_pylist()),
-        never_screened=frozenset(configuration.policy.diseases_never_screened), opted_out=run.opted_out,
-    )  # fmt: skip
+        never_screened=frozenset(configuration.policy.diseases_never_screened),
+        opted_out=run.opted_out,
+    )
 
 
 def _read(run: NightRun, pull: Pull) -> DataFrame:

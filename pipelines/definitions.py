@@ -6,13 +6,13 @@ import os
 
 os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
 
-import dagster as dg  # noqa: E402  (telemetry is decided at import)
+import dagster as dg
 
-from assets.graph import ScreenRun, assets_of, night_partitions  # noqa: E402
-from connectors import configuration  # noqa: E402
-from connectors.configuration import Configuration  # noqa: E402
-from pipelines.jobs import jobs_of  # noqa: E402
-from pipelines.schedules import nightly_schedule  # noqa: E402
+from assets.graph import ScreenRun, assets_of, night_partitions
+from connectors import configuration
+from connectors.configuration import Configuration
+from pipelines.jobs import jobs_of
+from pipelines.schedules import nightly_schedule
 
 
 def definitions_of(settings: Configuration) -> dg.Definitions:

@@ -20,11 +20,17 @@ def jobs_of(
     """
     return (
         dg.define_asset_job(
-            SCREEN, selection=dg.AssetSelection.assets(*live), partitions_def=partitions, executor_def=dg.in_process_executor,
+            SCREEN,
+            selection=dg.AssetSelection.assets(*live),
+            partitions_def=partitions,
+            executor_def=dg.in_process_executor,
             description="Screen one night, or a range of nights as one run.",
         ),
         dg.define_asset_job(
-            SCREEN_PAST, selection=dg.AssetSelection.assets(*past), executor_def=dg.in_process_executor,
-            description="Screen the past before the first live night as one range: tag the run zebrawatch/nights: A..B, or all.",
+            SCREEN_PAST,
+            selection=dg.AssetSelection.assets(*past),
+            executor_def=dg.in_process_executor,
+            description="Screen the past before the first live night as one range: "
+            "tag the run zebrawatch/nights: A..B, or all.",
         ),
-    )  # fmt: skip
+    )

@@ -20,13 +20,16 @@ from zebrawatch.nights import NightRange
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class RunFailed(ZebrawatchError):
+class RunFailed(ZebrawatchError):  # noqa: N818
     """A step failed; the text is what it said, or where to look."""
 
 
 @contextmanager
 def instance_of(configuration: Configuration) -> Iterator[DagsterInstance]:
-    """Dagster's instance: the one `dagster.yaml` here describes for the default state folder, else one in the state folder."""
+    """Dagster's instance.
+
+    It is the one `dagster.yaml` here describes for the default state folder, else one in the state folder.
+    """
     base = configuration.state_folder / "dagster"
     base.mkdir(parents=True, exist_ok=True)
     described = configuration.state_folder == Path("var").absolute() and Path("dagster.yaml").is_file()
@@ -90,7 +93,10 @@ def _what_failed(result: Any) -> str:
                 return str(said.description)
             error = event.step_failure_data.error
             name = error.cause.cls_name if error and error.cause else (error.cls_name if error else "an unknown error")
-            return f"Step {event.step_key} failed with {name}; the run's log in `dagster dev` has the details (run {result.run_id[:8]})."
+            return (
+                f"Step {event.step_key} failed with {name}; the run's log in `dagster dev` has the details "
+                f"(run {result.run_id[:8]})."
+            )
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION and not event.event_specific_data.passed:
             return f"The checks of {event.event_specific_data.asset_key.to_user_string()} failed; see the Data Docs."
     for event in result.all_events:

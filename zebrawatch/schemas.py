@@ -17,9 +17,9 @@ INSTANT = pa.timestamp("us", tz="UTC")
 class Table:
     """One table of the lake.
 
-    `partition` is the folder column: `pull` for what a pull delivered, `night_range` for what a run over nights computed, and
-    empty for a snapshot that every run writes anew. `clock` names columns that a content digest leaves out; `night` is the
-    column that says which night a row of a `night_range` table belongs to.
+    `partition` is the folder column: `pull` for what a pull delivered, `night_range` for what a run over nights
+    computed, and empty for a snapshot that every run writes anew. `clock` names columns that a content digest leaves
+    out; `night` is the column that says which night a row of a `night_range` table belongs to.
     """
 
     name: str

@@ -110,7 +110,8 @@ def result(configuration: Configuration) -> dict[str, Any]:
     figures: Mapping[str, Any] = json.loads((folder / "result.json").read_text())
     flags = lake.arrow(FLAGS, ["action"])["action"].to_pylist()
     wanted = (
-        "at_risk", "incident", "prioritised_share", "lead_days_median", "lead_days_mean_unconditional", "interval_share",
+        "at_risk", "incident", "prioritised_share", "lead_days_median", "lead_days_mean_unconditional",
+        "interval_share",
         "episodes_per_1000_py", "false_alerts_per_1000_12m", "person_years", "ppv_by_prevalence", "nulls", "leak_gate",
         "suspicion_recall", "ci95", "by_k", "mlflow",
     )  # fmt: skip
@@ -149,11 +150,13 @@ def _say(found: Mapping[str, Any], seconds: float) -> None:
     print(f"  pairs at risk  {found['at_risk'] or 0} (patient and later-suspected disease)")
     if found["at_risk"]:
         print(
-            f"  prioritised    {_share(found['prioritised_share'])} before suspicion {_interval(found, 'prioritised_share', 100, '%')}"
+            f"  prioritised    {_share(found['prioritised_share'])} before suspicion "
+            f"{_interval(found, 'prioritised_share', 100, '%')}"
         )
         print(
             f"  lead           median {_number(found['lead_days_median'])} days among prioritised; "
-            f"{_number(found['lead_days_mean_unconditional'])} days over all pairs {_interval(found, 'lead_days_mean_unconditional', 1, ' days')}"
+            f"{_number(found['lead_days_mean_unconditional'])} days over all pairs "
+            f"{_interval(found, 'lead_days_mean_unconditional', 1, ' days')}"
         )
         _say_nulls(found["nulls"])
     gate = found["leak_gate"] or {}

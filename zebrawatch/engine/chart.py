@@ -104,14 +104,21 @@ class Chart:
         counted = {f.hpo_id for f in self.findings if WEIGHED[f.assertion] == "present" and _before(f, month_start)}
         return [
             Evidence(
-                hpo_id=hpo_id, assertion=assertion, origin=group[0].origin, source_id=group[0].source_id,
-                start=group[0].start, end=group[0].end, quote=group[0].quote, known_night=group[0].known_night,
-                event_time=group[0].event_time, masked_for=frozenset.intersection(*(f.masked_for for f in group)),
+                hpo_id=hpo_id,
+                assertion=assertion,
+                origin=group[0].origin,
+                source_id=group[0].source_id,
+                start=group[0].start,
+                end=group[0].end,
+                quote=group[0].quote,
+                known_night=group[0].known_night,
+                event_time=group[0].event_time,
+                masked_for=frozenset.intersection(*(f.masked_for for f in group)),
                 in_background=assertion == "present" and hpo_id in counted,
             )
             for (hpo_id, assertion), group in groups.items()
             if assertion == "present" or (hpo_id, "present") not in groups
-        ]  # fmt: skip
+        ]
 
     def turns(self, first_screened: date, through: date) -> list[Turn]:
         """The nights, from the first screened one on, on which the weighed evidence changed.

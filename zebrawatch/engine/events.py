@@ -91,12 +91,17 @@ def _finding_rows(code_map: CodeMap) -> Convert:
     def rows(batch: pa.RecordBatch) -> pa.Table:
         found = [
             {
-                **_source(event), "origin": one.origin, "hpo_id": one.hpo_id, "assertion": one.assertion,
-                "experiencer": "family" if event["relationship"] else "patient", "quote": one.quote, "abnormal_values": one.abnormal_values,
+                **_source(event),
+                "origin": one.origin,
+                "hpo_id": one.hpo_id,
+                "assertion": one.assertion,
+                "experiencer": "family" if event["relationship"] else "patient",
+                "quote": one.quote,
+                "abnormal_values": one.abnormal_values,
             }
             for event in batch.to_pylist()
             for one in findings_of_event(EventFields(*(event[name] for name in _FIELDS)), code_map, event["birth_date"])
-        ]  # fmt: skip
+        ]
         return pa.Table.from_pylist(found, schema=_EVENT_FINDINGS)
 
     return rows
@@ -107,14 +112,24 @@ def _naming_rows(naming_set: NamingSet) -> Convert:
         namer = _NAMERS.get(naming_set.version) or _NAMERS.setdefault(naming_set.version, Namer(naming_set))
         found = [
             {
-                **_source(event), "disease_id": naming.disease_id, "evidence_class": naming.evidence_class, "kind": naming.kind,
-                "phenotype_name": naming.phenotype_name, "assertion": naming.assertion, "quote": event["display"] or event["code"],
+                **_source(event),
+                "disease_id": naming.disease_id,
+                "evidence_class": naming.evidence_class,
+                "kind": naming.kind,
+                "phenotype_name": naming.phenotype_name,
+                "assertion": naming.assertion,
+                "quote": event["display"] or event["code"],
             }
             for event in batch.to_pylist()
             for naming in namer.of_event(
-                event["resource_type"], event["code"], event["display"], event["text_value"], event["status"], event["relationship"]
+                event["resource_type"],
+                event["code"],
+                event["display"],
+                event["text_value"],
+                event["status"],
+                event["relationship"],
             )
-        ]  # fmt: skip
+        ]
         return pa.Table.from_pylist(found, schema=plain(NAMINGS.schema))
 
     return rows

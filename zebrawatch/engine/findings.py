@@ -1,4 +1,4 @@
-"""Findings and namings of patients: what the texts said, put back on the notes they stand in; labs and codes beside them."""
+"""Findings and namings of patients: what the texts said, put back on the notes they stand in."""
 
 from __future__ import annotations
 

@@ -25,16 +25,31 @@ PATIENT_COLUMNS = ("subject_id", "known_night", "sex", "birth_date", "restricted
 CONTRIBUTION_FIELDS = tuple(field.name for field in CONTRIBUTION)
 STANDING = date(9999, 12, 31)  # stands in for "not removed" where a maximum is taken
 FINDING_COLUMNS = (
-    "subject_id", "source_id", "origin", "hpo_id", "assertion", "experiencer", "start", "end", "quote", "event_time",
-    "known_night", "source_night", "removed_night", "masked_for",
-)  # fmt: skip
+    "subject_id",
+    "source_id",
+    "origin",
+    "hpo_id",
+    "assertion",
+    "experiencer",
+    "start",
+    "end",
+    "quote",
+    "event_time",
+    "known_night",
+    "source_night",
+    "removed_night",
+    "masked_for",
+)
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What scores a range of nights: knowledge (a compiled folder), backgrounds by month, parameters, policy's threshold.
+    """What scores a range of nights.
 
-    `terms` are the HPO ids that stand in the findings. `run_id` tells workers that live on between runs one scoring from the next.
+    Knowledge (a compiled folder), backgrounds by month, parameters, the policy's threshold.
+
+    `terms` are the HPO ids that stand in the findings. `run_id` tells workers that live on between runs one scoring
+    from the next.
     """
 
     run_id: str
@@ -188,26 +203,40 @@ def chart_of(findings: pa.Table, demographics: pa.Table) -> Chart:
     return Chart(
         (
             Finding(
-                row["source_id"], row["origin"], row["hpo_id"], row["assertion"], row["experiencer"], row["start"],
-                row["end"], row["quote"], row["event_time"], row["known_night"], row["source_night"],
-                row["removed_night"], frozenset(row["masked_for"] or ()),
+                row["source_id"],
+                row["origin"],
+                row["hpo_id"],
+                row["assertion"],
+                row["experiencer"],
+                row["start"],
+                row["end"],
+                row["quote"],
+                row["event_time"],
+                row["known_night"],
+                row["source_night"],
+                row["removed_night"],
+                frozenset(row["masked_for"] or ()),
             )
             for row in findings.to_pylist()
         ),
         [
             Demographics(
-                row["known_night"], row["sex"], row["birth_date"], bool(row["restricted"]), row["merged_into"],
+                row["known_night"],
+                row["sex"],
+                row["birth_date"],
+                bool(row["restricted"]),
+                row["merged_into"],
                 bool(row["deleted"]),
             )
             for row in demographics.to_pylist()
         ],
-    )  # fmt: skip
+    )
 
 
 def masked(findings: DataFrame, namings: DataFrame) -> DataFrame:
-    """Findings with `masked_for`: the diseases that their own document names, family history included (DESIGN, "Masking").
+    """Findings with `masked_for`: the diseases that their own document names, family history included.
 
-    A name that is also an HPO label masks only where it is coded: the word alone is a finding.
+    DESIGN, "Masking". A name that is also an HPO label masks only where it is coded: the word alone is a finding.
     """
     names = namings.where("disease_id is not null and (not phenotype_name or evidence_class = 'code')")
     by_source = names.groupBy("source_id", "source_version").agg(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from functools import reduce
@@ -57,7 +57,7 @@ def _split_frame(spark: SparkSession, splits: Sequence[Split]) -> DataFrame:
     )
 
 
-def _decoder(context: DecodeContext) -> object:
+def _decoder(context: DecodeContext) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def decode_splits(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for row in batch.to_pylist():
@@ -207,7 +207,7 @@ def _first_rows(frames: Sequence[DataFrame]) -> DataFrame:
 
 
 def _dated_patients(patients: DataFrame, first_rows: DataFrame) -> DataFrame:
-    """Demographics carry no date of their own where there is no meta.lastUpdated: they hold from the patient's first row."""
+    """Demographics without meta.lastUpdated carry no date of their own: they hold from the patient's first row."""
     missing = F.col("available_at").isNull() & F.col("first_row").isNotNull()
     return (
         patients.join(first_rows, "subject_id", "left")
@@ -241,4 +241,6 @@ def _new(rows: DataFrame, known: DataFrame, table: Table, key: Sequence[str]) ->
 
 def _unusable(rows: DataFrame, identity: str, reason: str) -> DataFrame:
     kind = F.col("resource_type") if "resource_type" in rows.columns else F.lit("Patient")
-    return rows.select("version", kind.alias("resource_type"), F.lit(reason).alias("reason"), F.col(identity).alias("detail"))
+    return rows.select(
+        "version", kind.alias("resource_type"), F.lit(reason).alias("reason"), F.col(identity).alias("detail")
+    )
