@@ -2,7 +2,8 @@
 
 Document: the set of a text's terms. Mention: start, end and term all the same. Counts are summed over documents
 (micro). Two settings follow the corpus' own annotation, for all systems alike: whether mentions inside longer ones are
-reported, and whether inheritance is. Of FastHPOCR's two settings the one with the better document F1 stands.
+reported, and whether inheritance is. The corpora mark wordings only, so of ours values in text and normal states are left out.
+Of FastHPOCR's two settings the one with the better document F1 stands.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def run(
 
 
 def _ours(recogniser: Recogniser) -> Annotator:
-    return lambda text: [(found.start, found.end, found.hpo_id) for found in recogniser.find(text)]
+    return lambda text: [
+        (found.start, found.end, found.hpo_id) for found in recogniser.find(text) if found.origin == "text"
+    ]
 
 
 def count_hits(documents: Sequence[ConceptDocument], annotate: Annotator, ontology: Ontology) -> tuple[Floats, Floats]:
