@@ -2,7 +2,8 @@
 
 Document: the set of a text's terms. Mention: start, end and term all the same. Counts are summed over documents
 (micro). Two settings follow the corpus' own annotation, for all systems alike: whether mentions inside longer ones are
-reported, and whether inheritance is. The corpora mark wordings only, so of ours values in text and normal states are left out.
+reported, and whether inheritance is. The corpora mark wordings only, so of ours values in text and normal states are
+left out.
 Of FastHPOCR's two settings the one with the better document F1 stands.
 """
 
