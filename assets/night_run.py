@@ -19,7 +19,7 @@ from connectors.configuration import Configuration, site_key
 from connectors.lake import Lake, Written
 from connectors.manifest import Manifest, read_manifest
 from connectors.spark import session
-from zebrawatch.errors import LakeError
+from zebrawatch.errors import ConfigurationError, LakeError
 from zebrawatch.evidence.codes import CodeMap
 from zebrawatch.evidence.lexicon import Lexicon
 from zebrawatch.fhir.subjects import subject_id_of
@@ -243,6 +243,8 @@ class NightRun:
         listed = self.configuration.policy.opt_out_file
         if not listed:
             return frozenset()
+        if not Path(listed).is_file():
+            raise ConfigurationError(f"There is no opt-out file {listed} (policy.opt_out_file).")
         names = Path(listed).read_text(encoding="utf-8").split()
         return frozenset(subject_id_of(name, self.site_key) for name in names)
 
