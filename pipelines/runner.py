@@ -98,7 +98,9 @@ def _what_failed(result: Any) -> str:
                 f"(run {result.run_id[:8]})."
             )
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION and not event.event_specific_data.passed:
-            return f"The checks of {event.event_specific_data.asset_key.to_user_string()} failed; see the Data Docs."
+            data = event.event_specific_data
+            failed, docs = (data.metadata[name].value for name in ("failed", "data_docs"))
+            return f"The night was stopped: {data.asset_key.path[-1]} fails {failed} (Data Docs: {docs})."
     for event in result.all_events:
         error = getattr(event.event_specific_data, "error", None)
         if error is not None:

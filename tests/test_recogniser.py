@@ -56,6 +56,12 @@ def test_reads_what_a_clinician_reads(text: str, findings: list[list[str]]) -> N
     assert told(text, recogniser().find(text)) == findings
 
 
+def test_a_value_that_is_also_a_name_is_one_mention() -> None:
+    found = recogniser().find("Height below the 3rd centile. Short stature (height < 3rd centile).")
+    places = [(one.start, one.end, one.hpo_id) for one in found]
+    assert len(places) == len(set(places))
+
+
 def check_invariants(text: str, found: list[Mention]) -> None:
     previous = 0
     for one in found:

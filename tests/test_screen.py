@@ -95,9 +95,8 @@ def test_the_note_that_names_the_disease_does_not_count_for_it(screened: Lake) -
 
 
 def test_a_range_equals_its_nights_one_by_one(screen: Screen, screened: Lake, hospital: Path, spark: Any) -> None:
-    nights = list(NIGHTS_OF_STORY)
-    for first, last in ((nights[0], nights[2]), (nights[3], nights[3]), (nights[4], nights[5])):
-        lake = screen(hospital, NightRange(first, last), "by-night", site__first_live_night="2025-03-04")
+    for nights in ("2025-01-15..2025-03-02", "2025-03-03", "2025-03-04", "2025-03-05..2025-03-06"):
+        lake = screen(hospital, NightRange.parse(nights), "by-night", site__first_live_night="2025-03-04")
     ours, theirs = digests(lake, spark), digests(screened, spark)
     assert {name for name in ours if ours[name] != theirs[name]} == set()
 
@@ -122,10 +121,10 @@ def _killed(*_: object, **__: object) -> None:
 
 def test_a_night_made_again_is_a_new_generation_and_marks_later_ones_stale(screen: Screen, screened: Lake, hospital: Path) -> None:
     lake = screen(hospital, NightRange.parse("2025-03-04"), "killed")
-    standing = {night.night.day: (night.generation, night.stale) for night in lake.nights()}
-    assert standing[3] == (1, False)
-    assert standing[4] == (2, False)
-    assert standing[5] == (1, True)
+    standing = {night.night.isoformat(): (night.generation, night.stale) for night in lake.nights()}
+    assert standing["2025-03-03"] == (1, False)
+    assert standing["2025-03-04"] == (2, False)
+    assert standing["2025-03-05"] == (1, True)
 
 
 FAULTS = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 MARFAN = "OMIM:154700"
-FIRST, LAST = "2025-03-01", "2025-03-06"
+FIRST, LAST = "2025-01-15", "2025-03-06"  # named later than 30 days after entry: else a case would be prevalent
 
 
 def patient(name: str, sex: str = "female", born: str = "2012-05-04") -> dict[str, Any]:
@@ -49,6 +49,7 @@ def resources() -> list[dict[str, Any]]:
         patient("carla", born="2010-01-01"),
         patient("paul", "male", "1960-02-03"),
         patient("otto", "male", "1971-07-08"),
+        note("m0", "maria", "2025-01-15", "Well-child visit. Immunisations complete. Eats and sleeps well."),
         note("m1", "maria", "2025-03-01", "Clinic: tall stature with long slender fingers. No seizures. Mother has migraine."),
         note("m2", "maria", "2025-03-03", "Eyes: ectopia lentis on both sides, high myopia. Arachnodactyly. Pectus excavatum."),
         note("m3", "maria", "2025-03-04", "Echo: aortic root aneurysm. Scoliosis and joint hypermobility. Striae distensae."),

@@ -108,7 +108,12 @@ class Recogniser:
         meaning, who = self.judge.meanings(tokens, sentence, first, last)
         meaning ^= opposite * NEGATED
         found = self._mentions(tokens, sentence, first, last, terms, meaning, who)
-        return sorted([*found, *measured], key=lambda one: (one.start, -one.end, one.hpo_id)) if measured else found
+        if not measured:
+            return found
+        # "height below the 3rd centile" may be a name and a value at once: it is one mention
+        named = {(one.start, one.end, one.hpo_id) for one in found}
+        values_only = [one for one in measured if (one.start, one.end, one.hpo_id) not in named]
+        return sorted([*found, *values_only], key=lambda one: (one.start, -one.end, one.hpo_id))
 
     def _measured(self, tokens: Tokens, sentence: Ints, values: list[Value]) -> list[Mention]:
         known = self._terms
