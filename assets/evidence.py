@@ -153,13 +153,14 @@ def _entry_months(run: NightRun) -> dict[str, int]:
 
 
 def _standing_findings(run: NightRun) -> DataFrame:
-    """All findings known by the range's end, with the night their source was replaced, under merged patients too."""
+    """All findings of sources known by the range's end, with the night these were replaced, under merged patients too.
+
+    A copy is dated to its first appearance, so its own note may still be unknown: the inner join leaves it out.
+    """
     notes, events = run.table(NOTES), run.table(EVENTS)
     until = F.lit(run.nights.last)
     replaced = spans(notes.where(F.col("known_night") <= until), events.where(F.col("known_night") <= until))
-    rows = (
-        run.table(FINDINGS).where(F.col("known_night") <= until).join(replaced, ["source_id", "source_version"], "left")
-    )
+    rows = run.table(FINDINGS).where(F.col("known_night") <= until).join(replaced, ["source_id", "source_version"])
     return with_merged(rows, merges(run.table(PATIENTS).where(F.col("known_night") <= until)))
 
 
@@ -182,7 +183,7 @@ def _scoring(run: NightRun) -> score.Scoring:
 
 def _read(run: NightRun, pull: Pull) -> DataFrame:
     """What the readers found in a pull's texts, each distinct text read once."""
-    place = run.lake.scratch / "read" / f"{run.lexicon.version}-{run.naming_set.version}" / pull.name
+    place = run.lake.scratch / "read" / run.readers / pull.name
     if not (place / "complete").is_file():
         texts = (
             run.table(NOTES)

@@ -6,7 +6,8 @@ import hashlib
 from importlib.metadata import version
 from typing import Any
 
-from assets.night_run import NightRun
+import zebrawatch
+from assets.night_run import NightRun, code_digest
 from zebrawatch.evidence.ranking import RankingParameters
 from zebrawatch.outcome.protocol import Protocol
 from zebrawatch.schemas import LAKE_SCHEMA_VERSION
@@ -38,6 +39,6 @@ def identity_of(run: NightRun) -> dict[str, Any]:
         "reasoning": {"arm": "not run: the evidence arm screened alone"},
         "configuration": run.configuration.digest(),
         "protocol": Protocol.read().digest,
-        "code": version("zebrawatch"),
+        "code": f"{version('zebrawatch')}+{code_digest(zebrawatch)}",
         "schema": LAKE_SCHEMA_VERSION,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
+from types import ModuleType
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -19,6 +21,7 @@ from connectors.configuration import Configuration, site_key
 from connectors.lake import Lake, Written
 from connectors.manifest import Manifest, read_manifest
 from connectors.spark import session
+from zebrawatch import evidence, screen
 from zebrawatch.errors import ConfigurationError, LakeError
 from zebrawatch.evidence.codes import CodeMap
 from zebrawatch.evidence.lexicon import Lexicon
@@ -35,6 +38,15 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 PULL_FILE = "pull.json"
+
+
+def code_digest(*packages: ModuleType) -> str:
+    """sha256 over the source files of packages, first 16 hex digits: tells one state of the code from another."""
+    digest = hashlib.sha256()
+    for package in packages:
+        for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -173,8 +185,9 @@ class NightRun:
 
     @property
     def readers(self) -> str:
-        """Version of what reads texts and events."""
-        return f"{self.lexicon.version}-{self.naming_set.version}-{self.code_map.version}"
+        """Version of what reads texts and events: word lists, naming set, code map, and the code itself."""
+        versions = (self.lexicon.version, self.naming_set.version, self.code_map.version, code_digest(evidence, screen))
+        return hashlib.sha256("|".join(versions).encode()).hexdigest()[:16]
 
     @property
     def label(self) -> str:

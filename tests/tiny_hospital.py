@@ -53,6 +53,7 @@ def resources() -> list[dict[str, Any]]:
         note("m1", "maria", "2025-03-01", "Clinic: tall stature with long slender fingers. No seizures. Mother has migraine."),
         note("m2", "maria", "2025-03-03", "Eyes: ectopia lentis on both sides, high myopia. Arachnodactyly. Pectus excavatum."),
         note("m3", "maria", "2025-03-04", "Echo: aortic root aneurysm. Scoliosis and joint hypermobility. Striae distensae."),
+        note("copy", "maria", "2025-03-05", "Eyes: ectopia lentis on both sides, high myopia. Nothing new today."),
         note("m4", "maria", "2025-03-06", "Impression: Marfan syndrome, to be confirmed. Arachnodactyly as before."),
         condition("m5", "maria", "2025-03-06", "Marfan syndrome"),
         note("c1", "carla", "2025-03-01", "Sore throat for three days. Fever. No rash. Paracetamol."),
