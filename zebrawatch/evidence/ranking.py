@@ -376,7 +376,7 @@ class Ranker:
         contribution, matched = self._account(codes, first)
         p_common = posterior[n:]
         return Explained(
-            first, total[first], posterior[first], contribution, matched, float(posterior[:n].sum()), p_common
+            first, total[first], posterior[first], contribution, matched, min(1.0, float(posterior[:n].sum())), p_common
         )
 
     def _account(self, codes: Codes, diseases: LongArray) -> tuple[FloatArray, IntArray]:
