@@ -16,6 +16,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,14 @@ def _scrub(result: Any) -> None:
         item.exception_info = {"raised_exception": raised, "exception_message": message, "exception_traceback": ""}
 
 
+def _run_time(night: str) -> datetime:
+    """The time in a result's address: midnight of the first night named, since GX would guess one from the name."""
+    try:
+        return datetime.combine(date.fromisoformat(night[:10]), datetime.min.time(), UTC)
+    except ValueError:
+        return datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def _publish(context: Any, store: ExpectationStore, table: str, night: str, result: Any) -> Path:
     from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.data_context.types.resource_identifiers import (
@@ -237,7 +246,9 @@ def _publish(context: Any, store: ExpectationStore, table: str, night: str, resu
         ValidationResultIdentifier,
     )
 
-    identifier = ValidationResultIdentifier(ExpectationSuiteIdentifier(table), RunIdentifier(night), table)
+    identifier = ValidationResultIdentifier(
+        ExpectationSuiteIdentifier(table), RunIdentifier(night, _run_time(night)), table
+    )
     context.validation_results_store.set(identifier, result)
     context.build_data_docs(resource_identifiers=[identifier], build_index=False)
     pages = sorted((store.folder / "data_docs" / "validations" / table / night).rglob("*.html"))

@@ -83,6 +83,11 @@ def test_a_sound_extract_passes(store: ExpectationStore) -> None:
     assert "must never be null" in outcome.docs.read_text()
 
 
+@pytest.mark.parametrize("night", ["2025-06-24..2025-06-30", "2019-01-01..2025-06-23", "2025-06-30", "all-nights"])
+def test_any_range_of_nights_names_a_result(store: ExpectationStore, night: str) -> None:
+    assert validate("flags", flags(), store, night).docs.is_file()
+
+
 def test_an_empty_night_passes(store: ExpectationStore) -> None:
     assert validate("notes", notes(0), store, "2025-06-02").success
     assert validate("flags", flags().iloc[:0], store, "2025-06-02").success

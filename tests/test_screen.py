@@ -36,7 +36,12 @@ def screen(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scr
     before = dict(os.environ)
 
     def run(folder: Path, nights: NightRange | None, lake: str, **settings: str) -> Lake:
-        chosen = {"lake__folder": str(base / lake), "source__location": str(folder), "site__key_file": str(key), **settings}
+        chosen = {
+            "lake__folder": str(base / lake),
+            "source__location": str(folder),
+            "site__key_file": str(key),
+            **settings,
+        }
         os.environ.update({f"ZEBRAWATCH_{name.upper()}": value for name, value in chosen.items()})
         try:
             run_nights(configuration.load(), nights, lambda _: None)
@@ -62,7 +67,9 @@ def screened(screen: Screen, hospital: Path) -> Lake:
 
 
 def digests(lake: Lake, spark: Any) -> dict[str, str]:
-    return {name: lake.digest(spark, table) for name, table in TABLES.items() if table is not NIGHTS and lake.exists(table)}
+    return {
+        name: lake.digest(spark, table) for name, table in TABLES.items() if table is not NIGHTS and lake.exists(table)
+    }
 
 
 def test_the_girl_is_flagged_before_anyone_writes_marfan(screened: Lake) -> None:
@@ -119,7 +126,9 @@ def _killed(*_: object, **__: object) -> None:
     raise KeyError("killed")
 
 
-def test_a_night_made_again_is_a_new_generation_and_marks_later_ones_stale(screen: Screen, screened: Lake, hospital: Path) -> None:
+def test_a_night_made_again_is_a_new_generation_and_marks_later_ones_stale(
+    screen: Screen, screened: Lake, hospital: Path
+) -> None:
     lake = screen(hospital, NightRange.parse("2025-03-04"), "killed")
     standing = {night.night.isoformat(): (night.generation, night.stale) for night in lake.nights()}
     assert standing["2025-03-03"] == (1, False)
@@ -129,10 +138,25 @@ def test_a_night_made_again_is_a_new_generation_and_marks_later_ones_stale(scree
 
 FAULTS = (
     (b'{"resourceType": "DocumentReference", "id": "half", "status"\n', "half a line of JSON"),
-    (json.dumps(tiny_hospital.note("bare", "maria", "2025-03-02", "x") | {"content": []}).encode() + b"\n", "a note without text"),
-    (json.dumps(tiny_hospital.note("late", "maria", "2199-03-02", "Seizures.")).encode() + b"\n", "a note dated in the future"),
-    (json.dumps(tiny_hospital.note("stray", "nobody", "2025-03-02", "Ataxia.")).encode() + b"\n", "a note of an unknown patient"),
-    (json.dumps({k: v for k, v in tiny_hospital.note("lost", "maria", "2025-03-02", "x").items() if k != "subject"}).encode() + b"\n", "no patient"),
+    (
+        json.dumps(tiny_hospital.note("bare", "maria", "2025-03-02", "x") | {"content": []}).encode() + b"\n",
+        "a note without text",
+    ),
+    (
+        json.dumps(tiny_hospital.note("late", "maria", "2199-03-02", "Seizures.")).encode() + b"\n",
+        "a note dated in the future",
+    ),
+    (
+        json.dumps(tiny_hospital.note("stray", "nobody", "2025-03-02", "Ataxia.")).encode() + b"\n",
+        "a note of an unknown patient",
+    ),
+    (
+        json.dumps(
+            {k: v for k, v in tiny_hospital.note("lost", "maria", "2025-03-02", "x").items() if k != "subject"}
+        ).encode()
+        + b"\n",
+        "no patient",
+    ),
 )
 
 
@@ -140,7 +164,10 @@ FAULTS = (
 def faulty(screen: Screen, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     lines = b"".join(line for line, _ in FAULTS)
     first = json.dumps(tiny_hospital.note("twice", "carla", "2025-03-02", "Rash on both arms.")).encode() + b"\n"
-    second = json.dumps(tiny_hospital.note("twice", "carla", "2025-03-03", "No rash after all, only dry skin.")).encode() + b"\n"
+    second = (
+        json.dumps(tiny_hospital.note("twice", "carla", "2025-03-03", "No rash after all, only dry skin.")).encode()
+        + b"\n"
+    )
     folder = tiny_hospital.write(tmp_path_factory.mktemp("faulty"), DocumentReference=lines + first + second)
     return screen(folder, NIGHTS_OF_STORY, "faulty")
 
@@ -158,7 +185,9 @@ def test_of_two_versions_of_a_note_the_later_stands(faulty: Lake) -> None:
     assert [row["known_night"].day for row in sorted(notes, key=lambda row: row["known_night"])] == [2, 3]
 
 
-def test_the_result_has_every_key_it_promises(screen: Screen, screened: Lake, hospital: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_has_every_key_it_promises(
+    screen: Screen, screened: Lake, hospital: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ZEBRAWATCH_LAKE__FOLDER", str(screened.root))
     said = result(configuration.load())
     promised = (
