@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 import tiny_hospital
+
 from connectors import configuration
 from connectors.lake import Lake
 from pipelines.commands.screen import result
@@ -126,9 +126,7 @@ def _killed(*_: object, **__: object) -> None:
     raise KeyError("killed")
 
 
-def test_a_night_made_again_is_a_new_generation_and_marks_later_ones_stale(
-    screen: Screen, screened: Lake, hospital: Path
-) -> None:
+def test_a_night_made_again_is_a_new_generation_and_marks_later_ones_stale(screen: Screen, hospital: Path) -> None:
     lake = screen(hospital, NightRange.parse("2025-03-04"), "killed")
     standing = {night.night.isoformat(): (night.generation, night.stale) for night in lake.nights()}
     assert standing["2025-03-03"] == (1, False)
@@ -185,15 +183,28 @@ def test_of_two_versions_of_a_note_the_later_stands(faulty: Lake) -> None:
     assert [row["known_night"].day for row in sorted(notes, key=lambda row: row["known_night"])] == [2, 3]
 
 
-def test_the_result_has_every_key_it_promises(
-    screen: Screen, screened: Lake, hospital: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_result_has_every_key_it_promises(screened: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZEBRAWATCH_LAKE__FOLDER", str(screened.root))
     said = result(configuration.load())
     promised = (
-        "nights", "patients", "notes", "findings", "quarantined", "alerts", "at_risk", "prioritised_share", "lead_days_median",
-        "lead_days_mean_unconditional", "false_alerts_per_1000_12m", "nulls", "leak_gate", "report", "summary", "lake", "mlflow",
-    )  # fmt: skip
+        "nights",
+        "patients",
+        "notes",
+        "findings",
+        "quarantined",
+        "alerts",
+        "at_risk",
+        "prioritised_share",
+        "lead_days_median",
+        "lead_days_mean_unconditional",
+        "false_alerts_per_1000_12m",
+        "nulls",
+        "leak_gate",
+        "report",
+        "summary",
+        "lake",
+        "mlflow",
+    )
     assert set(promised) <= set(said)
     assert said["nights"] == len(NIGHTS_OF_STORY)
     assert said["leak_gate"]["leaks"] == 0

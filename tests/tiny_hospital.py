@@ -43,7 +43,7 @@ def condition(name: str, subject: str, day: str, text: str, status: str = "confi
 
 
 def resources() -> list[dict[str, Any]]:
-    """One girl whose chart comes to look like Marfan syndrome and is named so on the last night; three who have nothing."""
+    """A girl whose chart comes to look like Marfan syndrome, named on the last night; three who have nothing."""
     return [
         patient("maria"),
         patient("carla", born="2010-01-01"),
