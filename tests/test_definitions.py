@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -12,6 +13,9 @@ from assets.graph import STEPS
 from connectors import configuration
 from pipelines.definitions import definitions_of
 from pipelines.jobs import SCREEN, SCREEN_PAST
+from pipelines.runner import instance_of
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +59,16 @@ def test_tables_are_guarded_by_checks_that_can_stop_the_night(definitions: Any) 
     graph = definitions.resolve_asset_graph()
     guarded = {key.asset_key.path[-1] for key in graph.asset_check_keys}
     assert {"patients", "notes", "events", "findings", "candidates", "suspicions", "flags", "lead_time"} <= guarded
+
+
+def test_the_shipped_instance_opens_and_runs_one_night_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    settings = configuration.from_values({}, "test")
+    with instance_of(settings) as instance:
+        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 1
+        assert instance.get_concurrency_config().pool_config.default_pool_limit == 1
+        assert not instance.telemetry_enabled
+    assert (tmp_path / "var" / "dagster").is_dir()
