@@ -207,3 +207,10 @@ def test_what_becomes_known_later_changes_no_night_before(findings: list[Finding
     whole, then = Chart(findings, [person()]), Chart(known, [person()])
     assert whole.turns(night(0), night(n)) == then.turns(night(0), night(n))
     assert sorted(map(str, whole.evidence(night(n), night(0)))) == sorted(map(str, then.evidence(night(n), night(0))))
+
+
+def test_what_counts_is_not_quoted_from_a_document_that_names_the_disease() -> None:
+    gaucher = "OMIM:230800"
+    naming = finding(SPLEEN, 1, "note 1", masked_for=frozenset({gaucher}))
+    (evidence,) = Chart([naming, finding(SPLEEN, 5, "note 2")], [person()]).evidence(night(5), night(5))
+    assert (evidence.source_id, evidence.masked_for) == ("note 2", frozenset())

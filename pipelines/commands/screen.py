@@ -176,7 +176,12 @@ def _say_nulls(nulls: Mapping[str, Any] | None) -> None:
     from zebrawatch.reports.figures import against_nulls
 
     for line in against_nulls({"nulls": nulls}, 0):
-        print(f"  against chance {line}")
+        worst = line.worst
+        scale = 100 if line.unit == "%" else 1
+        print(
+            f"  against chance {line.title.lower()}: {scale * line.observed:.1f} {line.unit} observed, "
+            f"{scale * worst.value:.1f} {line.unit} by the hardest null ({worst.name})"
+        )
 
 
 def _number(value: Any) -> str:

@@ -103,19 +103,7 @@ class Chart:
                 groups.setdefault((finding.hpo_id, WEIGHED[finding.assertion]), []).append(finding)
         counted = {f.hpo_id for f in self.findings if WEIGHED[f.assertion] == "present" and _before(f, month_start)}
         return [
-            Evidence(
-                hpo_id=hpo_id,
-                assertion=assertion,
-                origin=group[0].origin,
-                source_id=group[0].source_id,
-                start=group[0].start,
-                end=group[0].end,
-                quote=group[0].quote,
-                known_night=group[0].known_night,
-                event_time=group[0].event_time,
-                masked_for=frozenset.intersection(*(f.masked_for for f in group)),
-                in_background=assertion == "present" and hpo_id in counted,
-            )
+            _evidence(assertion, group, in_background=assertion == "present" and hpo_id in counted)
             for (hpo_id, assertion), group in groups.items()
             if assertion == "present" or (hpo_id, "present") not in groups
         ]
@@ -177,6 +165,27 @@ def _weighed(standing: Sequence[Finding]) -> Weighed | None:
     if not counted:
         return None
     return WEIGHED[counted[0].assertion], frozenset.intersection(*(finding.masked_for for finding in counted))
+
+
+def _evidence(assertion: str, group: Sequence[Finding], *, in_background: bool) -> Evidence:
+    """A term's evidence, quoted from its first appearance in the document that names the fewest diseases.
+
+    What counts for a disease must not be quoted from a document that names it.
+    """
+    first = min(group, key=lambda finding: len(finding.masked_for))
+    return Evidence(
+        hpo_id=first.hpo_id,
+        assertion=assertion,
+        origin=first.origin,
+        source_id=first.source_id,
+        start=first.start,
+        end=first.end,
+        quote=first.quote,
+        known_night=first.known_night,
+        event_time=first.event_time,
+        masked_for=frozenset.intersection(*(finding.masked_for for finding in group)),
+        in_background=in_background,
+    )
 
 
 def _before(finding: Finding, night: date) -> bool:
