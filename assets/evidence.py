@@ -116,7 +116,13 @@ def changed_patients(run: NightRun) -> DataFrame:
 
 
 def backgrounds(run: NightRun) -> Mapping[str, Background]:
-    """The background of every month in the range."""
+    """The background of every month in the range, made once a run."""
+    if run.backgrounds is None:
+        run.backgrounds = _make_backgrounds(run)
+    return run.backgrounds
+
+
+def _make_backgrounds(run: NightRun) -> Mapping[str, Background]:
     closure = [(hpo_id, ancestor) for hpo_id in run.ontology.terms for ancestor in run.ontology.ancestors(hpo_id)]
     ancestors = run.spark.createDataFrame(
         pa.table({"hpo_id": [c[0] for c in closure], "term": [c[1] for c in closure]})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
@@ -23,6 +23,7 @@ from connectors.manifest import Manifest, read_manifest
 from connectors.spark import session
 from zebrawatch import evidence, screen
 from zebrawatch.errors import ConfigurationError, LakeError
+from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.codes import CodeMap
 from zebrawatch.evidence.lexicon import Lexicon
 from zebrawatch.fhir.subjects import subject_id_of
@@ -72,6 +73,7 @@ class NightRun:
     say: Callable[[str], None] = print
     written: dict[str, Written] = field(default_factory=dict)
     outcome: Outcome | None = None
+    backgrounds: Mapping[str, Background] | None = None
     begun: float = field(default_factory=monotonic)
 
     @property
@@ -271,7 +273,3 @@ class NightRun:
         """Remember what was written, for the publication."""
         self.written[written.table] = written
         return written
-
-    def month_start(self, night: date) -> datetime:
-        """First instant (UTC) of a night's month."""
-        return datetime.combine(night.replace(day=1), time.min, tzinfo=self.zone).astimezone(UTC)
