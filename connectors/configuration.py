@@ -108,6 +108,23 @@ class Policy(Section, frozen=True):
     opt_out_file: str = ""
 
 
+class Review(Section, frozen=True):
+    """The web application for reviewers."""
+
+    host: str = "127.0.0.1"
+    port: int = 8321
+    public_url: str = ""
+    database: str = ""
+    idle_minutes: int = 30
+    session_hours: int = 12
+    second_reading_share: float = 0.1
+    unflagged_per_month: int = 10
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret_file: str = ""
+    oidc_role_claim: str = "roles"
+
+
 class Configuration(Section, frozen=True):
     """All of `zebrawatch.toml`."""
 
@@ -121,6 +138,7 @@ class Configuration(Section, frozen=True):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     evidence: Evidence = Evidence()
     policy: Policy = Policy()
+    review: Review = Review()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -144,6 +162,15 @@ class Configuration(Section, frozen=True):
     def mlflow_uri(self) -> str:
         """MLflow's tracking store."""
         return self.state.mlflow_uri or f"sqlite:///{self.state_folder / 'mlflow.db'}"
+
+    @property
+    def review_database(self) -> str:
+        """SQLAlchemy URL of the review application's database; PostgreSQL is spoken to through psycopg2."""
+        if not self.review.database:
+            return f"sqlite:///{self.state_folder / 'review.db'}"
+        scheme, separator, rest = self.review.database.partition("://")
+        known = separator and scheme in ("postgres", "postgresql")
+        return f"postgresql+psycopg2://{rest}" if known else self.review.database
 
     @property
     def source_is_server(self) -> bool:
@@ -238,6 +265,11 @@ def _check(configuration: Configuration, origin: str) -> None:
         "evidence.top": (configuration.evidence.top, configuration.policy.shown, 50),
         "source.attempts": (configuration.source.attempts, 1, 50),
         "spark.partitions": (configuration.spark.partitions, 1, 100_000),
+        "review.port": (configuration.review.port, 0, 65535),
+        "review.idle_minutes": (configuration.review.idle_minutes, 1, 24 * 60),
+        "review.session_hours": (configuration.review.session_hours, 1, 24 * 7),
+        "review.second_reading_share": (configuration.review.second_reading_share, 0.0, 1.0),
+        "review.unflagged_per_month": (configuration.review.unflagged_per_month, 0, 10_000),
     }
     for key, (value, low, high) in ranges.items():
         if not low <= value <= high:
