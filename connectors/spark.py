@@ -28,9 +28,10 @@ def session(settings: SparkSettings, scratch: Path) -> SparkSession:
 
     Raises ConfigurationError where no Java can be had or the master doesn't answer.
     """
-    _prepare_environment(scratch)
+    prepare_environment(settings, scratch)
     from pyspark.sql import SparkSession
 
+    quiet = f'"-Dlog4j2.configurationFile={_quiet_log(scratch)}"'  # quoted: paths may hold spaces
     builder = (
         SparkSession.builder.appName("zebrawatch")
         .master(settings.master)
@@ -50,11 +51,8 @@ def session(settings: SparkSettings, scratch: Path) -> SparkSession:
         .config("spark.log.level", "ERROR" if os.environ.get("ZEBRAWATCH_DEBUG") else "OFF")
         .config("spark.python.worker.reuse", "true")
         .config("spark.sql.sources.default", "parquet")
-        .config(
-            "spark.driver.extraJavaOptions",
-            # quoted: paths may hold spaces
-            f'"-Djava.io.tmpdir={scratch}" "-Dlog4j2.configurationFile={_quiet_log(scratch)}"',
-        )
+        .config("spark.driver.extraJavaOptions", f'"-Djava.io.tmpdir={scratch}" {quiet}')
+        .config("spark.executor.extraJavaOptions", quiet)
         .config("spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
     )
     try:
@@ -78,9 +76,11 @@ def _quiet_log(scratch: Path) -> Path:
     return settings
 
 
-def _prepare_environment(scratch: Path) -> None:
+def prepare_environment(settings: SparkSettings, scratch: Path) -> None:
+    """Set what Spark reads from the environment: which Python, which Java, and for a local master the loopback."""
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    if settings.master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # a cluster's workers must reach the driver from afar
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     if _java_version(_java_on_machine()) < OLDEST_JAVA:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 import tiny_hospital
+from spark_cluster import standalone
 
 from connectors import configuration
 from connectors.lake import Lake
@@ -120,6 +123,29 @@ def test_a_killed_run_publishes_nothing_and_the_next_completes_it(
     lake = screen(hospital, NIGHTS_OF_STORY, "killed")
     assert len(lake.nights()) == len(NIGHTS_OF_STORY)
     assert digests(lake, spark) == digests(screened, spark)
+
+
+def test_a_cluster_of_two_workers_gives_the_same_tables(
+    screened: Lake, hospital: Path, spark: Any, tmp_path: Path
+) -> None:
+    """The command line in a process of its own: this one's Spark is local already."""
+    with standalone(tmp_path) as master:
+        environment = {
+            "ZEBRAWATCH_SPARK__MASTER": master,
+            "ZEBRAWATCH_SITE__KEY_FILE": str(screened.root.parent / "site.key"),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        }
+        command = ["screen", "--source", str(hospital), "--nights", str(NIGHTS_OF_STORY), "--lake"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.commands.main", *command, str(tmp_path / "lake")],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("worker*/app-*/*/stderr"))) >= 2, "both workers had a part"
+    assert digests(Lake.open(tmp_path / "lake"), spark) == digests(screened, spark)
 
 
 def _killed(*_: object, **__: object) -> None:
