@@ -94,6 +94,7 @@ def told(text: str) -> set[tuple[str, str | None, str, str]]:
         ("FHx:\nHuntington disease\n\nPlan: home", ("Huntington disease", "OMIM:143100", "name", "family")),
         ("Two brothers had Huntington disease.", ("Huntington disease", "OMIM:143100", "name", "family")),
         ("Mother asks whether this is Huntington disease.", ("Huntington disease", "OMIM:143100", "name", "specific")),
+        ("Seen today.  Huntigton  disease?", ("Huntigton  disease", "OMIM:143100", "name", "specific")),
         ("Father well. Patient has Huntington disease.", ("Huntington disease", "OMIM:143100", "name", "specific")),
     ],
 )  # fmt: skip

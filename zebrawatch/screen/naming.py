@@ -25,6 +25,7 @@ import ahocorasick_rs
 from zebrawatch.errors import KnowledgeError
 from zebrawatch.knowledge.ontology import Ontology
 from zebrawatch.screen.naming_context import Context, patient_or_family
+from zebrawatch.screen.slips import LONG_WORD, Slips
 from zebrawatch.screen.wording import Plain, american, eponym_of, key, plain, wordings
 
 LARGEST_PARENT = 10
@@ -136,6 +137,8 @@ class NamingSet:
     codes: Mapping[str, tuple[str, ...]] = field(repr=False)
     """`SYSTEM//CODE` in capitals: ids of the diseases it names."""
     kept_out: frozenset[str] = field(repr=False)
+    other_words: frozenset[str] = field(repr=False, default=frozenset())
+    """Long words of findings: one of them is never a name's word miswritten."""
     version: str = ""
 
     @classmethod
@@ -179,13 +182,14 @@ class Namer:
         self._automaton = ahocorasick_rs.AhoCorasick(
             self._wordings, implementation=ahocorasick_rs.Implementation.ContiguousNFA
         )
+        self._slips = Slips((word for wording in self._wordings for word in wording.split()), naming_set.other_words)
 
     def __reduce__(self) -> tuple[type[Namer], tuple[NamingSet]]:
         return Namer, (self.naming_set,)
 
     def find(self, text: str) -> list[Naming]:
         """All hits in a note, by place; offsets in code points. Nested names all count: any of them gives d away."""
-        spelled = plain(text)
+        spelled = self._slips.mended(plain(text))
         hits = list(self._hits(spelled.text))
         if not hits:
             return []
@@ -370,7 +374,9 @@ class _Builder:
             self._put(key(phrase), Entry(None, _EXCEPTION, reason, exact=phrase))
         entries = {wording: tuple(found.values()) for wording, found in sorted(self._entries.items())}
         codes = self._codes()
-        return NamingSet(entries, codes, frozenset(self._kept_out), _digest(self._knowledge.version, entries, codes))
+        others = frozenset(word for name in self._phenotypes for word in name.split() if len(word) >= LONG_WORD)
+        version = _digest(self._knowledge.version, entries, codes, others)
+        return NamingSet(entries, codes, frozenset(self._kept_out), others, version)
 
     def _put(self, wording: str, entry: Entry) -> None:
         if wording and wording not in self._kept_out:
@@ -549,9 +555,11 @@ def _descendants(diseases: Iterable[_Disease]) -> dict[str, set[str]]:
     return {parent: found - {parent} for parent, found in below.items()}
 
 
-def _digest(version: str, entries: Mapping[str, tuple[Entry, ...]], codes: Mapping[str, tuple[str, ...]]) -> str:
+def _digest(
+    version: str, entries: Mapping[str, tuple[Entry, ...]], codes: Mapping[str, tuple[str, ...]], others: frozenset[str]
+) -> str:
     digest = hashlib.sha256(version.encode())
     for wording, found in entries.items():
         digest.update(repr((wording, [tuple(entry) for entry in found])).encode())
-    digest.update(repr(sorted(codes.items())).encode())
+    digest.update(repr((sorted(codes.items()), sorted(others))).encode())
     return f"naming@{digest.hexdigest()[:16]}"

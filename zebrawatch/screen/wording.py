@@ -108,6 +108,10 @@ def wordings(name: str) -> Iterator[str]:
 _TURNED = re.compile(r"([a-z]{4,}(?: [a-z]{4,}){0,2}) (disease|syndrome)\Z")
 
 
+_DYSTROPHY = re.compile(r"\b((?!muscular\b)[a-z]{6,}) dystrophy\b")
+"""Databases write facioscapulohumeral dystrophy, clinicians facioscapulohumeral muscular dystrophy."""
+
+
 def _parts(name: str) -> Iterator[str]:
     bare = re.sub(r"\s*\((?:disease|disorder|included|formerly)\)", "", name, flags=re.IGNORECASE)
     yield key(bare)
@@ -132,6 +136,8 @@ def _numbers(name: str) -> Iterator[str]:
 
 def _eponyms(name: str) -> Iterator[str]:
     yield name
+    if _DYSTROPHY.search(name):
+        yield _DYSTROPHY.sub(r"\1 muscular dystrophy", name)
     turned = _TURNED.match(name)
     if turned:
         yield f"{turned.group(2)} of {turned.group(1)}"
