@@ -76,6 +76,7 @@ SESSIONS = Table(
     Column("created_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
     Column("ended_at", Instant),
+    Column("notice", Text),  # JSON: sentences for the next page
     Column("draft", Text),  # JSON: what was written when an earlier session expired, to be looked at again
 )  # fmt: skip
 

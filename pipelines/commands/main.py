@@ -8,7 +8,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from pipelines.commands import benchmark, config, demo, doctor, export, knowledge, lake, quarantine, screen
+from pipelines.commands import benchmark, config, demo, doctor, export, knowledge, lake, quarantine, review, screen
 from zebrawatch.errors import ZebrawatchError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
     help="A nightly rare-disease screen over a hospital's own records.",
 )  # fmt: skip
 app.command("screen")(screen.screen)
+app.command("review")(review.review)
 app.command("demo-hospital")(demo.demo_hospital)
 app.command("doctor")(doctor.doctor)
 app.add_typer(benchmark.app, name="benchmark")

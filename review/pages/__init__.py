@@ -1,0 +1,1 @@
+"""The pages, one module for each area: what a request asks for, what the template is given."""
