@@ -121,7 +121,10 @@ def serve(configuration: Configuration, say: Callable[[str], None], *, make_acco
         ) from None
     made = site.records.data_kind == "made"
     if make_accounts:
-        for login_name, role, password in first_accounts(site.engine, demo=made):
+        fresh = first_accounts(site.engine, demo=made)
+        if fresh:
+            say("Accounts, with passwords that are shown only now:")
+        for login_name, role, password in fresh:
             say(f"  {role:<10} {login_name:<16} {password}")
     say("Reading the lake")
     site.records.snapshot()

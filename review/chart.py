@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -39,6 +40,8 @@ class Lab:
     """One laboratory test over time: its last value, whether any was out of range, and the earlier ones."""
 
     name: str
+    """Without LOINC's property and specimen, where that tells it from the patient's other tests."""
+    full_name: str
     unit: str
     values: tuple[tuple[date | None, str, str], ...]
     """Day, value, interpretation; newest first."""
@@ -309,8 +312,10 @@ def _labs(events: Iterable[Row], zone: ZoneInfo) -> tuple[Lab, ...]:
         wanted = row["resource_type"] == "Observation" and row["category"] not in ("vital-signs", "social-history")
         if wanted and row["numeric_value"] is not None:
             found.setdefault(row["display"] or row["code"], []).append(row)
+    plain = Counter(_plain(name) for name in found)
     labs = [
         Lab(
+            _plain(name) if plain[_plain(name)] == 1 else name,
             name,
             rows[-1]["unit"] or "",
             tuple(
@@ -321,6 +326,10 @@ def _labs(events: Iterable[Row], zone: ZoneInfo) -> tuple[Lab, ...]:
         for name, rows in found.items()
     ]
     return tuple(sorted(labs, key=lambda lab: (not lab.odd, lab.name.lower())))
+
+
+def _plain(name: str) -> str:
+    return name.partition(" [")[0]
 
 
 # -- the ranking -------------------------------------------------------------------------------------------------------

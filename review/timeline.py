@@ -15,7 +15,7 @@ from review.records import PatientRows, Records
 from zebrawatch.reports.drawing import Scale, beside, box, dot, line, picture, words
 
 ROW = 17
-MOST_FINDINGS = 14
+MOST_FINDINGS = 10
 SLOTS = 260
 """Marks of one kind that would fall on the same of 260 places are drawn as one, which tells how many it stands for."""
 

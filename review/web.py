@@ -139,8 +139,8 @@ def page(request: Request, template: str, session: Session | None, status: int =
         "areas": [(name, AREA_NAMES[name]) for name in areas],
         "notice": sessions.told(site.engine, session) if session else None,
         "statement": site.statement(),
-        "made": site.records.data_kind == "made",
-        "here": request.url.path,
+        "made_data": site.records.data_kind == "made",
+        "path": request.url.path,
     }
     return HTMLResponse(site.templates.get_template(template).render(**frame, **values), status)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hmac
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
-from authlib.integrations.base_client import OAuthError
-from authlib.integrations.starlette_client import OAuth
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -155,6 +154,9 @@ def openid_client(configuration: Configuration) -> Any:
         raise ConfigurationError(
             f"There is no file {review.oidc_client_secret_file} (review.oidc_client_secret_file)."
         ) from None
+    with warnings.catch_warnings():  # authlib warns of its next release's HTTP library
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from authlib.integrations.starlette_client import OAuth
     oauth = OAuth()
     oauth.register(
         "hospital",
@@ -190,6 +192,8 @@ async def openid_back(request: Request) -> Response:
     site, client = site_of(request), request.app.state.openid
     if client is None:
         return await run_in_threadpool(_form_page, request, "OpenID Connect is not set up here.", 404)
+    from authlib.integrations.base_client import OAuthError
+
     try:
         token = await client.authorize_access_token(request)
         claims = dict(token.get("userinfo") or {})
