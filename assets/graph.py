@@ -96,17 +96,20 @@ def _asked(tags: Mapping[str, str]) -> NightRange | None:
 
 
 @contextmanager
-def _plainly(lake: Lake | None = None, what: str = "the run") -> Iterator[None]:
-    """Faults a user can mend become one clear sentence in Dagster, and are not tried again.
+def _plainly(run: NightRun | None = None, what: str = "the run") -> Iterator[None]:
+    """Faults a user can mend become one clear sentence in Dagster.
 
-    The text of any other error may hold patient data: it is written into the lake, and Dagster gets its kind only.
+    A night run is tried again where a server did not answer; nobody waits for that at the command line, and a folder
+    that is wrong stays wrong. The text of any other error may hold patient data: it is written into the lake, and
+    Dagster gets its kind only.
     """
     try:
         yield
     except ZebrawatchError as error:
-        raise dg.Failure(description=str(error), allow_retries=isinstance(error, SourceError)) from None
+        may_pass = isinstance(error, SourceError) and run is not None and run.configuration.source_is_server
+        raise dg.Failure(description=str(error), allow_retries=may_pass and PROGRESS is None) from None
     except Exception as error:
-        place = _kept_error(lake) if lake else "nowhere"
+        place = _kept_error(run.lake) if run else "nowhere"
         raise dg.Failure(
             description=f"Step {what} failed with {type(error).__name__}; its text is kept in {place}.",
             allow_retries=False,
@@ -157,7 +160,7 @@ def _asset(step: Step, partitions: dg.PartitionsDefinition[str] | None) -> dg.As
         run: NightRun = context.resources.screen_run
         run.say(f"· {step.name}")
         begun = time.monotonic()
-        with _plainly(run.lake, step.name):
+        with _plainly(run, step.name):
             if step.group != "raw":
                 run.start_spark()
             facts = step.make(run)

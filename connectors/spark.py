@@ -11,6 +11,8 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,9 +58,31 @@ def session(settings: SparkSettings, scratch: Path) -> SparkSession:
         .config("spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
     )
     try:
-        return builder.getOrCreate()
+        with _stderr_kept(scratch):
+            return builder.getOrCreate()
     except Exception as error:
         raise ConfigurationError(f"Spark could not start on {settings.master}: {type(error).__name__}.") from error
+
+
+@contextmanager
+def _stderr_kept(scratch: Path) -> Iterator[None]:
+    """What Java and its Python workers say goes, as long as they live, to a file in the lake: it may hold patient data.
+
+    They inherit the file when they are started. ZEBRAWATCH_DEBUG leaves it on the screen.
+    """
+    if os.environ.get("ZEBRAWATCH_DEBUG"):
+        yield
+        return
+    sys.stderr.flush()
+    ours = os.dup(2)
+    kept = os.open(scratch / "spark.stderr", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.dup2(kept, 2)
+        yield
+    finally:
+        os.dup2(ours, 2)
+        os.close(ours)
+        os.close(kept)
 
 
 def _quiet_log(scratch: Path) -> Path:

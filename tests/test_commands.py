@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import json
 import os
@@ -151,6 +152,47 @@ def test_the_installed_command_says_no_more_than_one_line(tmp_path: Path) -> Non
     done = subprocess.run([command, "export", "meds", "out"], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("zebrawatch: There is no lake")
+
+
+# -- screen ------------------------------------------------------------------------------------------------------------
+
+
+def _emptied(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+def _torn(folder: Path) -> None:
+    whole = gzip.compress((folder / "DocumentReference.ndjson").read_bytes())
+    (folder / "DocumentReference.ndjson").unlink()
+    (folder / "DocumentReference.ndjson.gz").write_bytes(whole[:-20])
+
+
+def _promised(folder: Path) -> None:
+    output = [{"type": "Patient", "url": "http://x/Patient.ndjson", "count": 5}]
+    (folder / "manifest.json").write_text(json.dumps({"transactionTime": "2025-03-07T00:00:00Z", "output": output}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda folder: _emptied(folder) or folder.rmdir(), "does not exist"),
+        (_emptied, "holds no NDJSON files"),
+        (lambda folder: (folder / "Patient.ndjson").unlink(), "Patient"),
+        (_torn, "DocumentReference.ndjson.gz"),
+        (_promised, "5"),
+    ],
+    ids=["no folder", "empty folder", "no patients", "gzip cut short", "fewer than the manifest promises"],
+)
+def test_a_source_that_is_not_whole_stops_the_night_in_one_line(
+    zebrawatch: Zebrawatch, tmp_path: Path, spoil: Callable[[Path], object], words: str
+) -> None:
+    folder = tiny_hospital.write(tmp_path / "hospital")
+    spoil(folder)
+    said = zebrawatch("screen", "--source", folder, "--lake", tmp_path / "lake")
+    assert said.status == 1
+    assert words in said.fault
+    assert Lake.open(tmp_path / "lake").nights() == []
 
 
 # -- benchmark ---------------------------------------------------------------------------------------------------------
