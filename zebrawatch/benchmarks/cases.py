@@ -68,16 +68,17 @@ def years(duration: str | None) -> float | None:
 
 def read_phenopackets(path: Path) -> list[Case]:
     """Cases of a file or folder; CaseError in one sentence where one of them is no phenopacket."""
-    found = [_case(record, where) for where, record in _records(path)]
+    found = [_case(record, where) for where, record in read_records(path)]
     if not found:
         raise CaseError(f"{path} holds no phenopacket.")
     return found
 
 
-def _records(path: Path) -> Iterator[tuple[str, Any]]:
+def read_records(path: Path) -> Iterator[tuple[str, Any]]:
+    """Where each phenopacket stands, and its JSON; CaseError where a file cannot be read."""
     if path.is_dir():
         for each in sorted(path.rglob("*.json")) + sorted(path.rglob("*.jsonl")) + sorted(path.rglob("*.jsonl.gz")):
-            yield from _records(each)
+            yield from read_records(each)
         return
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
