@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,7 @@ from zebrawatch.errors import SourceError
 from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.ranking import RankingParameters
 from zebrawatch.fhir.subjects import subject_id_of
+from zebrawatch.knowledge.annotations import first_curated
 from zebrawatch.knowledge.organ_systems import main_organ_systems
 from zebrawatch.outcome.leak import LeakDetector, LeakSet, evidence_of, leak_gate, plant, recall
 from zebrawatch.outcome.matching import Matcher
@@ -83,7 +85,7 @@ def outcome_of(run: NightRun) -> Outcome:
     """The outcome of all nights up to this run's last, computed once a run."""
     if run.outcome is None:
         run.say("Measuring lead time, burden, nulls and the leak gate")
-        replay = _replay(run)
+        replay = replay_of(run)
         run.outcome = summarise(
             replay,
             Matcher(run.knowledge),
@@ -112,7 +114,8 @@ def protocol_of(run: NightRun) -> Protocol:
 # -- frames ------------------------------------------------------------------------------------------------------------
 
 
-def _replay(run: NightRun) -> Replay:
+def replay_of(run: NightRun) -> Replay:
+    """What the lake holds of all nights up to the run's last, as the outcome functions read it."""
     nights = [night.night for night in run.lake.nights() if night.night < run.nights.first]
     ranges = [*reporting.ranges_of(nights), run.nights]
     namings = _frame(run, NAMINGS, "known_night")
@@ -133,7 +136,28 @@ def _replay(run: NightRun) -> Replay:
         merged=_merged(run),
         groups=frozenset(read_groups(run.files.orphanet)) if run.files.orphanet else frozenset(),
         namings=namings,
+        curated=_curated(run),
+        cutoffs=_cutoffs(run),
     )
+
+
+def _curated(run: NightRun) -> dict[str, date]:
+    """Day of the first curation by every id of a disease: the earliest that any of its ids has."""
+    days = first_curated(run.files.phenotype_hpoa)
+    found: dict[str, date] = {}
+    for disease in run.knowledge.diseases:
+        known = [days[each] for each in disease.ids if each in days]
+        found |= dict.fromkeys(disease.ids, min(known)) if known else {}
+    return found
+
+
+def _cutoffs(run: NightRun) -> dict[str, date]:
+    """Days of the releases that state one."""
+    found = {}
+    for name, release in run.knowledge.releases.items():
+        with suppress(ValueError):
+            found[name] = date.fromisoformat(release)
+    return found
 
 
 def _frame(run: NightRun, table: Table, night: str, columns: list[str] | None = None) -> pd.DataFrame:

@@ -129,3 +129,23 @@ def read_phenobrain(path: Path) -> list[Case]:
         Case(f"phenobrain {number}", frozenset(), tuple(diseases), tuple(terms), (), None, None)
         for number, (terms, diseases) in enumerate(rows)
     ]
+
+
+def leaders(keys: Sequence[Sequence[str]]) -> list[str]:
+    """For every list of keys (papers, diseases) the first key of its group: lists that share a key, also through
+    others, are one group. A list without keys is an error of the caller (ValueError).
+    """
+    leader: dict[str, str] = {}
+
+    def find(each: str) -> str:
+        while leader.setdefault(each, each) != each:
+            each = leader[each]
+        return each
+
+    for own in keys:
+        if not own:
+            raise ValueError("a case without keys belongs to no group")
+        for key in own[1:]:
+            first, second = sorted((find(own[0]), find(key)))
+            leader[second] = first
+    return [find(own[0]) for own in keys]

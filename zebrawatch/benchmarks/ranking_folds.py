@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from zebrawatch.benchmarks.cases import read_phenopackets
+from zebrawatch.benchmarks.cases import leaders, read_phenopackets
 from zebrawatch.benchmarks.ranking import (
     MISSED,
     Bench,
@@ -49,20 +49,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def folds_of(cases: Sequence[Prepared]) -> NDArray[np.int64]:
     """Fold of every case: cases that share a paper or a disease, directly or through others, stand together."""
-    leader: dict[str, str] = {}
-
-    def find(each: str) -> str:
-        while leader.setdefault(each, each) != each:
-            each = leader[each]
-        return each
-
-    for prepared in cases:
-        keys = sorted(prepared.case.papers) + sorted(prepared.case.diseases) or [prepared.case.id]
-        for key in keys[1:]:
-            first, second = sorted((find(keys[0]), find(key)))
-            leader[second] = first
-    keys = [min(prepared.case.diseases, default=prepared.case.id) for prepared in cases]
-    return np.array([zlib.crc32(find(key).encode()) % FOLDS for key in keys], np.int64)
+    keys = [sorted(prepared.case.papers) + sorted(prepared.case.diseases) or [prepared.case.id] for prepared in cases]
+    return np.array([zlib.crc32(leader.encode()) % FOLDS for leader in leaders(keys)], np.int64)
 
 
 def ranks_with(bench: Bench, cases: Sequence[Prepared], parameters: RankingParameters) -> NDArray[np.float64]:

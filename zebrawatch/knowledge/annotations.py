@@ -10,6 +10,7 @@ import gzip
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 from math import exp, log
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -155,6 +156,25 @@ def read_hpoa(path: Path) -> tuple[str, list[Annotation]]:
     if not release or not rows:
         raise KnowledgeError(f"{path} is no whole phenotype.hpoa: its version or its rows are missing.")
     return release, rows
+
+
+_CURATED = re.compile(r"\[(\d{4}-\d{2}-\d{2})\]")
+
+
+def first_curated(path: Path) -> dict[str, date]:
+    """Day of the first curation of every disease of phenotype.hpoa (its `biocuration` column), by disease id.
+
+    A row keeps the days of all who changed it; what it said between them is not known.
+    """
+    found: dict[str, date] = {}
+    for line in read_lines(path):
+        fields = line.split("\t")
+        if line.startswith("#") or len(fields) != _HPOA_COLUMNS:
+            continue
+        for day in _CURATED.findall(fields[-1]):
+            curated = date.fromisoformat(day)
+            found[fields[0]] = min(curated, found.get(fields[0], curated))
+    return found
 
 
 def parse_frequency(text: str) -> Frequency:

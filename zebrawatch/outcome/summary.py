@@ -22,6 +22,7 @@ from zebrawatch.outcome import nulls as nulls_of
 from zebrawatch.outcome.episodes import Episode, by_subject, episodes_of
 from zebrawatch.outcome.intervals import Floats, Interval, Resample, weighted_median, wilson
 from zebrawatch.outcome.lead_time import lead_time
+from zebrawatch.outcome.look_ahead import knowledge_look_ahead
 from zebrawatch.outcome.matching import TIERS, Matcher
 from zebrawatch.outcome.observation import night_value, observed, records
 from zebrawatch.outcome.pairs import PAIR_CLASSES, PairTable, disagreements, pairs
@@ -57,6 +58,10 @@ class Replay:
     groups: frozenset[str] = frozenset()
     gene_symbols: frozenset[str] = frozenset()
     merged: Mapping[int, int] = field(default_factory=dict)
+    curated: Mapping[str, date] = field(default_factory=dict)
+    """Day of a disease's first curation, by every id of it; empty: look-ahead of the knowledge is not assessed."""
+    cutoffs: Mapping[str, date] = field(default_factory=dict)
+    """Last day of what a release or model was made of, by its name."""
 
     @property
     def first(self) -> date:
@@ -255,6 +260,9 @@ class _Summary:
                 one.as_dict()
                 for one in landmarks(replay.people, self.table.rows, self.episodes, self.suspected, replay.first, days)
             ],
+            "knowledge_look_ahead": knowledge_look_ahead(self.at_risk(), replay.curated, replay.cutoffs)
+            if replay.curated
+            else "not assessed",
             "pair_classes": {name: int((self.headline["pair_class"] == name).sum()) for name in PAIR_CLASSES},
             "flow": self.table.flow(),
             "problems": {str(name): int(n) for name, n in self.table.problems["problem"].value_counts().items()},

@@ -1,4 +1,6 @@
-"""The two arms joined, for now by one fixed rule.
+"""The two arms joined: by one fixed rule, or by a fusion fitted for one model profile on labelled pairs.
+
+The fixed rule:
 
 1. The evidence arm's posterior stands: neither P(any) nor a disease's share is changed by the model.
 2. Only diseases on the evidence arm's list are shown. One that the model supports with a quote that stands may rise:
@@ -11,9 +13,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from math import exp, log
+from typing import Any
 
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from zebrawatch.errors import ZebrawatchError
 from zebrawatch.reasoning.answers import JudgedAnswer, JudgedDisease
 
 RULE = "mean-of-ranks@1"
@@ -120,3 +129,131 @@ def _disagreements(
             detail = f"{len(judged.against)} quotes against it stand"
             found.append(Disagreement("speaks against", judged.resolution.disease_id, judged.name, detail))
     return found
+
+
+# -- fitted ------------------------------------------------------------------------------------------------------------
+
+FITTED_RULE = "fitted-logistic@1"
+FEWEST_PAIRS = 100
+"""Labelled pairs below which nothing is fitted: the fixed rule stands (OUTCOMES asks the same of a percentage)."""
+_INVERSE_PENALTY = 10.0
+_EDGE = 1e-6
+
+
+class FusionError(ZebrawatchError):
+    """A fitted fusion cannot be made, or may not be used here."""
+
+
+@dataclass(frozen=True)
+class LabelledPair:
+    """A patient who was read by both arms: the evidence arm's list, the model's supported ranks, and the truth.
+
+    `told`: rank by disease id of what the model named with a quote that stands (`supported_ranks`). `disease_id` is
+    None where the patient has no rare disease. `night`: the night whose chart was read.
+    """
+
+    subject_id: int
+    night: date
+    listed: tuple[Listed, ...]
+    told: Mapping[str, int]
+    disease_id: str | None
+
+
+@dataclass(frozen=True)
+class FittedFusion:
+    """Evidence posterior and one model profile's ranks, joined to one probability for each listed disease.
+
+    log odds = intercept + posterior · logit(evidence posterior) + rank · 1/(model's rank) + silent · [not named]: a
+    logistic regression over listed diseases (D. R. Cox, J R Stat Soc B 1958;20:215). `fitted_through` is the last night
+    any of its pairs rest on.
+    """
+
+    profile: str
+    """Digest of the model profile it was fitted for."""
+    intercept: float
+    posterior: float
+    rank: float
+    silent: float
+    fitted_through: date
+    pairs: int
+    learnt_from: str
+    """real, made, rendered, or `simulated reader`."""
+
+    @classmethod
+    def fit(cls, pairs: Sequence[LabelledPair], *, profile: str, learnt_from: str) -> FittedFusion:
+        """Fit on labelled pairs; FusionError with fewer than FEWEST_PAIRS diagnosed patients, or none listed."""
+        diagnosed = {pair.subject_id for pair in pairs if pair.disease_id is not None}
+        if len(diagnosed) < FEWEST_PAIRS:
+            raise FusionError(
+                f"A fitted fusion needs {FEWEST_PAIRS} labelled pairs and has {len(diagnosed)}: the fixed rule stands."
+            )
+        rows = [_features(entry, pair.told) for pair in pairs for entry in pair.listed]
+        truth = np.array([entry.disease_id == pair.disease_id for pair in pairs for entry in pair.listed])
+        if not rows or truth.all() or not truth.any():
+            raise FusionError("A fitted fusion needs listed diseases that are right, and others that are wrong.")
+        model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000).fit(np.array(rows), truth)
+        posterior, rank, silent = (float(weight) for weight in model.coef_[0])
+        through = max(pair.night for pair in pairs)
+        return cls(profile, float(model.intercept_[0]), posterior, rank, silent, through, len(diagnosed), learnt_from)
+
+    def probabilities(self, listed: Sequence[Listed], told: Mapping[str, int]) -> list[float]:
+        """Probability that each listed disease is the patient's, in the order of the list; in 0 to 1."""
+        weights = (self.posterior, self.rank, self.silent)
+        found = []
+        for entry in listed:
+            odds = self.intercept + sum(w * x for w, x in zip(weights, _features(entry, told), strict=True))
+            found.append(1 / (1 + exp(-max(-700.0, min(700.0, odds)))))
+        return found
+
+    def join(
+        self,
+        p_any: float,
+        listed: Sequence[Listed],
+        differential: JudgedAnswer | None,
+        confirmations: Sequence[JudgedAnswer] = (),
+        *,
+        threshold: float,
+        night: date,
+        profile: str,
+    ) -> Joined:
+        """As the fixed rule's `join`, in the order of the fitted probability; P(any) stays the evidence arm's.
+
+        Without an accepted answer the evidence arm's order stands. FusionError for another model profile, and for a
+        night that its own data reach (`fitted_through` ≥ night).
+        """
+        if profile != self.profile:
+            raise FusionError("This fusion was fitted for another model profile: fit one for each.")
+        if self.fitted_through >= night:
+            raise FusionError(f"This fusion was fitted through {self.fitted_through}: night {night} may not use it.")
+        fixed = join(p_any, listed, differential, confirmations, threshold=threshold)
+        told = supported_ranks(differential)
+        if differential is None or not differential.accepted:
+            return fixed
+        chances = self.probabilities(listed, told)
+        order = sorted(range(len(listed)), key=lambda place: (-chances[place], place))
+        shown = tuple(
+            Shown(rank, place + 1, told.get(listed[place].disease_id), listed[place].disease_id in told, listed[place])
+            for rank, place in enumerate(order, start=1)
+        )
+        return replace(fixed, shown=shown, rule=f"{FITTED_RULE} {self.profile[:12]} through {self.fitted_through}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives the same object back."""
+        return {**asdict(self), "fitted_through": self.fitted_through.isoformat()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> FittedFusion:
+        """Read what `to_json` wrote."""
+        return cls(**{**values, "fitted_through": date.fromisoformat(values["fitted_through"])})
+
+
+def supported_ranks(answer: JudgedAnswer | None) -> dict[str, int]:
+    """Rank by disease id of what an accepted answer names with a quote that stands."""
+    ranks = {d.resolution.disease_id: d.rank for d in reversed(_may_flag(answer))}
+    return {disease: rank for disease, rank in ranks.items() if disease is not None}
+
+
+def _features(entry: Listed, told: Mapping[str, int]) -> tuple[float, float, float]:
+    chance = min(1 - _EDGE, max(_EDGE, entry.posterior))
+    rank = told.get(entry.disease_id)
+    return log(chance / (1 - chance)), 0.0 if rank is None else 1 / rank, float(rank is None)

@@ -125,7 +125,9 @@ class Planner:
             for finding in case.findings
             if self._writable(finding.hpo_id)
         )
-        general = suspected - _days(random.uniform(0.1, min(1.0, delay / 2))) if random.random() < GENERAL_SHARE else None
+        general = (
+            suspected - _days(random.uniform(0.1, min(1.0, delay / 2))) if random.random() < GENERAL_SHARE else None
+        )
         return Course(
             patient_id=self._id("case", case.id),
             kind="case",

@@ -17,7 +17,7 @@ import orjson
 
 from zebrawatch.benchmarks.published_cases.courses import Course, Planner
 from zebrawatch.benchmarks.published_cases.selection import PublishedCase
-from zebrawatch.benchmarks.published_cases.writer import NOTE_TYPES, Vocabulary, Writer, WrittenNote
+from zebrawatch.benchmarks.published_cases.writer import NOTE_TYPES, Vocabulary, Writer, WrittenChart, WrittenNote
 from zebrawatch.errors import ZebrawatchError
 from zebrawatch.knowledge.diseases import Knowledge, KnowledgeFiles
 from zebrawatch.knowledge.ontology import Ontology
@@ -47,11 +47,11 @@ class RenderedHospital:
 
 @dataclass(frozen=True)
 class Rendered:
-    """One patient: the course, the notes, everyday problems."""
+    """One patient: the course, the chart, everyday problems."""
 
     course: Course
     disease_name: str
-    notes: tuple[WrittenNote, ...]
+    chart: WrittenChart
     problems: tuple[tuple[date, str], ...]
 
 
@@ -87,14 +87,16 @@ class Renderer:
 
     def _render(self, course: Course) -> Rendered:
         name = self._name(course.disease_id)
-        notes = self._writer.notes(course, name, self.planner.stream("notes", course.patient_id))
+        chart = self._writer.chart(course, name, self.planner.stream("notes", course.patient_id))
         problems = self._writer.problems(course, self.planner.stream("problems", course.patient_id))
         first = min([day for day in (course.suspected, course.general) if day is not None])
-        silent = [note for note in notes if course.kind != "case" or note.at.date() < first]
+        silent = [note for note in chart.notes if course.kind != "case" or note.at.date() < first]
         for note in silent:
             if note.at.date() != course.general and not self.quiet(note.text):
-                raise ZebrawatchError("The writer of the rendered hospital named a disease before its day: a fault of it.")
-        return Rendered(course, name, tuple(notes), tuple(problems))
+                raise ZebrawatchError(
+                    "The writer of the rendered hospital named a disease before its day: a fault of it."
+                )
+        return Rendered(course, name, chart, tuple(problems))
 
     def _name(self, disease_id: str | None) -> str:
         if disease_id is None:
@@ -119,7 +121,7 @@ def render_hospital(
     kinds = Counter(patient.course.kind for patient in patients)
     summary = RenderedHospital(
         out, kinds.pop("case", 0), {str(kind): n for kind, n in sorted(kinds.items())},
-        sum(len(patient.notes) for patient in patients), wordless, seed,
+        sum(len(patient.chart.notes) for patient in patients), wordless, seed,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         folder = Path(scratch) / "export"
@@ -164,11 +166,11 @@ def _write(folder: Path, patients: Sequence[Rendered]) -> None:
     )
     _write_csv(
         folder / "planted.csv",
-        ("patient", "kind", "case", "hpo_id", "begins"),
+        ("patient", "kind", "case", "hpo_id", "told"),
         (
-            (p.course.patient_id, p.course.kind, p.course.case, finding.hpo_id, finding.begins)
+            (p.course.patient_id, p.course.kind, p.course.case, hpo_id, day)
             for p in ordered
-            for finding in p.course.findings
+            for hpo_id, day in p.chart.told
         ),
     )
 
@@ -195,7 +197,7 @@ def resources_of(patient: Rendered) -> list[Resource]:
             "birthDate": course.birth.isoformat(),
         }
     ]
-    for number, note in enumerate(patient.notes):
+    for number, note in enumerate(patient.chart.notes):
         made += [_encounter(course, subject, note, number), _document(course, subject, note, number)]
     for number, (day, problem) in enumerate(patient.problems):
         made.append(_condition(course, subject, f"problem {number}", day, problem))

@@ -41,6 +41,14 @@ class WrittenNote:
     text: str
 
 
+@dataclass(frozen=True)
+class WrittenChart:
+    """All notes of a patient in order of time, and the day of the note that first tells each finding."""
+
+    notes: tuple[WrittenNote, ...]
+    told: tuple[tuple[str, date], ...]
+
+
 class Vocabulary:
     """How findings are worded: HPO labels and exact synonyms that name no disease."""
 
@@ -72,7 +80,9 @@ class Vocabulary:
 
     def _usable(self, term: Term) -> list[str]:
         said = [term.name, *(s.text for s in term.synonyms if s.scope == "EXACT" and s.kind != "abbreviation")]
-        written = dict.fromkeys(_inside(text) for text in said if 4 <= len(text) <= _LONGEST_WORDING or text == term.name)
+        written = dict.fromkeys(
+            _inside(text) for text in said if 4 <= len(text) <= _LONGEST_WORDING or text == term.name
+        )
         return [text for text in written if self._quiet(f"The examination showed {text}.")]
 
 
@@ -92,9 +102,10 @@ class Writer:
         text = resources.files(__package__).joinpath("phrases.toml").read_text(encoding="utf-8")
         self._phrases: Mapping[str, Mapping[str, Sequence[str]]] = tomllib.loads(text)
 
-    def notes(self, course: Course, disease_name: str, random: Random) -> list[WrittenNote]:
-        """All notes of a course, in order of time."""
-        return _Chart(self._phrases, self._vocabulary, self._quiet, course, disease_name, random).notes()
+    def chart(self, course: Course, disease_name: str, random: Random) -> WrittenChart:
+        """The chart of a course."""
+        chart = _Chart(self._phrases, self._vocabulary, self._quiet, course, disease_name, random)
+        return WrittenChart(tuple(chart.notes()), tuple(chart.told))
 
     def problems(self, course: Course, random: Random) -> list[tuple[date, str]]:
         """Everyday entries of the problem list, with their days."""
@@ -112,11 +123,14 @@ class _Chart:
         self.course, self.disease_name, self.random = course, disease_name, random
         self.waiting = sorted(course.findings, key=lambda finding: finding.begins)
         self.known: list[str] = []
+        self.told: list[tuple[str, date]] = []
         self.denials = list(course.denied)
         self.blamed = list(course.blamed)
 
     def notes(self) -> list[WrittenNote]:
-        special = {day for day in (self.course.suspected, self.course.general, self.course.confirmed) if day is not None}
+        special = {
+            day for day in (self.course.suspected, self.course.general, self.course.confirmed) if day is not None
+        }
         days = sorted({*self.course.visits, *(special if self.course.kind == "case" else _only(self.course.general))})
         return [self._note(day) for day in days]
 
@@ -148,6 +162,7 @@ class _Chart:
             self.waiting.remove(finding)
             told.append(self._new_sentence(finding, day))
             self.known.append(finding.hpo_id)
+            self.told.append((finding.hpo_id, day))
         if self.denials and self.random.random() < 0.6:
             denied = [self.denials.pop() for _ in range(min(len(self.denials), self.random.randint(1, 3)))]
             listed = _joined([self.vocabulary.pick(term, self.random) for term in denied])

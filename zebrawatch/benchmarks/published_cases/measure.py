@@ -1,0 +1,291 @@
+"""The measure: halves, the threshold chosen on one of them, the other reported, and where the cases were lost.
+
+All of it on a finished replay's frames, with the functions of zebrawatch.outcome and the alert policy's own fold.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from zebrawatch.benchmarks.cases import leaders
+from zebrawatch.benchmarks.published_cases.selection import PublishedCase
+from zebrawatch.engine.flags import SCORE_COLUMNS, scores_of
+from zebrawatch.nights import NightRange
+from zebrawatch.outcome import burden as burdens
+from zebrawatch.outcome.episodes import episodes_of
+from zebrawatch.outcome.intervals import Resample
+from zebrawatch.outcome.lead_time import lead_time
+from zebrawatch.outcome.matching import Matcher
+from zebrawatch.outcome.observation import night_value, observed, records
+from zebrawatch.outcome.pairs import PairTable, pairs
+from zebrawatch.outcome.protocol import Protocol
+from zebrawatch.outcome.summary import Replay
+from zebrawatch.schemas import FLAGS
+from zebrawatch.screen.alerts import AlertPolicy, Facts, NightScore, PatientState, fold
+
+MOST_FALSE = 5.0
+"""EVALUATION: upper bound of false alerts per 1,000 patients in 12 months."""
+BUDGETS = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
+DRAWS = 500
+"""Bootstrap draws while a threshold is sought; the reported figures use the protocol's."""
+
+
+def half_of(cases: Sequence[PublishedCase]) -> dict[str, str]:
+    """`develop` or `report` by case id: cases that share a paper or a disease, also through others, stand together."""
+    first = leaders([[*sorted(case.papers), case.disease_id] for case in cases])
+    return {
+        case.id: ("develop", "report")[zlib.crc32(leader.encode()) % 2]
+        for case, leader in zip(cases, first, strict=True)
+    }
+
+
+def part_of(replay: Replay, subjects: Collection[int]) -> Replay:
+    """The replay of some of its patients; dates, strata and knowledge stay."""
+
+    def own(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame[frame["subject_id"].isin(subjects)].reset_index(drop=True)
+
+    return replace(
+        replay,
+        people=own(replay.people),
+        suspicions=own(replay.suspicions),
+        flags=own(replay.flags),
+        candidates=own(replay.candidates),
+        written=own(replay.written),
+        labels=None if replay.labels is None else own(replay.labels),
+        suspicions_both_ways=None if replay.suspicions_both_ways is None else own(replay.suspicions_both_ways),
+        namings=None if replay.namings is None else own(replay.namings),
+    )
+
+
+class Point(NamedTuple):
+    """What one threshold gives on one set of patients."""
+
+    threshold: float
+    prioritised_share: float | None
+    false_alerts: float
+    false_alerts_upper: float
+    false_without_disease: float
+    """Of people without a rare disease alone."""
+    alerts: int
+
+
+class Trial:
+    """Alerts of one set of patients at any threshold, from stored scores; what does not depend on it is made once."""
+
+    def __init__(self, replay: Replay, matcher: Matcher, protocol: Protocol) -> None:
+        self._replay, self._matcher, self._protocol = replay, matcher, protocol
+        self._table: PairTable = pairs(
+            people=replay.people, suspicions=replay.suspicions, matcher=matcher, first_screened_night=replay.first,
+            last_night=replay.last, labels=replay.labels, groups=replay.groups, gene_symbols=replay.gene_symbols,
+            merged=dict(replay.merged), prevalent_days=protocol.windows.prevalent_days,
+        )  # fmt: skip
+        self._facts = _facts(replay)
+        self._scores = _scores(replay.candidates)
+        suspected = {s: facts.suspected_night for s, facts in self._facts.items() if facts.suspected_night is not None}
+        self._exposed = burdens.exposure(replay.people, self._table.rows, suspected, replay.first)
+        people = [person.subject_id for person in observed(replay.people)]
+        self._resample = Resample(people, draws=DRAWS, seed=protocol.resampling.seed)
+
+    @property
+    def thresholds(self) -> list[float]:
+        """Every threshold at which another patient joins the alerted, in ascending order."""
+        return sorted({max(score.p_any for score in scores) for scores in self._scores.values()})
+
+    def flags(self, threshold: float) -> pd.DataFrame:
+        """Rows of FLAGS at a threshold."""
+        alert = self._protocol.alert
+        policy = AlertPolicy(threshold, self._protocol.estimand.k, alert.persistence_nights, alert.same_episode_days)
+        nights = NightRange(self._replay.first, self._replay.last)
+        rows = []
+        for subject, scores in sorted(self._scores.items()):
+            if max(score.p_any for score in scores) < threshold:
+                continue
+            facts = self._facts.get(subject, Facts())
+            changes, _ = fold(policy, PatientState(subject), scores, facts, nights, nights.first)
+            rows += [change.as_row(str(nights)) for change in changes]
+        return pd.DataFrame(rows, columns=FLAGS.schema.names)
+
+    def at(self, threshold: float) -> Point:
+        """Share and burden at a threshold, by the protocol's rules."""
+        episodes = episodes_of(self.flags(threshold))
+        rows = lead_time(self._table.rows, episodes, None, self._matcher)
+        at_risk = rows[(rows["label_source"] == "labels") & (rows["pair_class"] == "at risk")]
+        windows = self._protocol.windows
+        classified = burdens.classify(
+            episodes, self._replay.people, self._table.rows, self._matcher, self._replay.first, windows.follow_up_days
+        )
+        new = [one for one in classified if not one.episode.backlog]
+        classes = (*burdens.FALSE, burdens.UNDETERMINED)
+        cost = burdens.cumulative(new, classes, self._exposed, self._resample, windows.horizon_days)
+        alone = burdens.cumulative(
+            [one for one in new if one.episode.subject_id in self._exposed.controls], classes, self._exposed,
+            self._resample, windows.horizon_days,
+        )  # fmt: skip
+        return Point(
+            threshold, float(at_risk["prioritised"].eq(True).mean()) if len(at_risk) else None, cost["value"],
+            cost["ci95"].high, alone["value"], len(new),
+        )  # fmt: skip
+
+    def threshold_for(self, most_false: float) -> float:
+        """The lowest threshold whose upper bound of false alerts keeps to `most_false`; above all scores where none
+        does.
+
+        Found by bisection: fewer alerts are raised the higher the threshold.
+        """
+        values = self.thresholds
+        low, high = 0, len(values)
+        while low < high:
+            middle = (low + high) // 2
+            if self.at(values[middle]).false_alerts_upper <= most_false:
+                high = middle
+            else:
+                low = middle + 1
+        return values[low] if low < len(values) else 1.0
+
+
+def _facts(replay: Replay) -> dict[int, Facts]:
+    found: dict[int, Facts] = {}
+    for row in records(replay.suspicions, ("subject_id", "known_night")):
+        subject, night = int(row["subject_id"]), night_value(row["known_night"])
+        earlier = found.get(subject, Facts()).suspected_night
+        if night is not None and (earlier is None or night < earlier):
+            found[subject] = Facts(suspected_night=night)
+    for person in observed(replay.people):
+        if person.death is not None:
+            found[person.subject_id] = replace(found.get(person.subject_id, Facts()), death_night=person.death)
+    return found
+
+
+def _scores(candidates: pd.DataFrame) -> dict[int, list[NightScore]]:
+    found: dict[int, list[NightScore]] = {}
+    rows = records(candidates, SCORE_COLUMNS)
+    by_subject: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        row["night"] = night_value(row["night"])
+        by_subject.setdefault(int(row["subject_id"]), []).append(row)
+    for subject, own in by_subject.items():
+        found[subject] = scores_of(own)
+    return found
+
+
+# -- where cases are lost ----------------------------------------------------------------------------------------------
+
+LOSSES = (
+    "prioritised",
+    "no annotation is left of the disease",
+    "no finding was told before suspicion",
+    "findings not recognised, or masked",
+    "ranked below K with every told finding",
+    "in the first K once, not on the eve",
+    "in the first K, probability below the threshold",
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A planted finding and the night of the note that tells it first."""
+
+    hpo_id: str
+    night: date
+
+
+def losses(
+    rows: pd.DataFrame,
+    candidates: pd.DataFrame,
+    told: Mapping[int, Sequence[Told]],
+    annotated: Collection[str],
+    rank_of_told: Mapping[tuple[int, str], float],
+    matcher: Matcher,
+    k: int,
+) -> dict[str, int]:
+    """How many at-risk pairs each part of the screen loses, the first reason that applies (LOSSES).
+
+    `rows`: LEAD_TIME rows. `rank_of_told`: rank of the disease by the same ranker when every finding told before the
+    suspicion is given to it as planted. `annotated`: diseases (labels' ids) that have any annotation left.
+    """
+    counts = dict.fromkeys(LOSSES, 0)
+    eve = _ranks_on_the_eve(rows, candidates, matcher)
+    for row in records(rows, ("subject_id", "disease_id", "suspicion_night", "prioritised", "best_rank")):
+        subject, disease = int(row["subject_id"]), str(row["disease_id"])
+        known = [one for one in told.get(subject, ()) if one.night < row["suspicion_night"]]
+        best = row["best_rank"]
+        ever = best is not None and best == best and best <= k
+        if row["prioritised"] is True:
+            reason = LOSSES[0]
+        elif disease not in annotated:
+            reason = LOSSES[1]
+        elif not known:
+            reason = LOSSES[2]
+        elif eve.get((subject, disease), k + 1) <= k:
+            reason = LOSSES[6]
+        elif ever:
+            reason = LOSSES[5]
+        elif rank_of_told.get((subject, disease), k + 1) <= k:
+            reason = LOSSES[3]
+        else:
+            reason = LOSSES[4]
+        counts[reason] += 1
+    return counts
+
+
+def _ranks_on_the_eve(rows: pd.DataFrame, candidates: pd.DataFrame, matcher: Matcher) -> dict[tuple[int, str], int]:
+    """Rank of each pair's disease in the last score before its suspicion, where it is listed."""
+    found: dict[tuple[int, str], int] = {}
+    grouped = dict(tuple(candidates.groupby("subject_id")))
+    for row in records(rows, ("subject_id", "disease_id", "suspicion_night")):
+        subject, disease = int(row["subject_id"]), str(row["disease_id"])
+        own = grouped.get(subject)
+        if own is None:
+            continue
+        before = own[own["night"] < row["suspicion_night"]]
+        if before.empty:
+            continue
+        last = before[before["night"] == before["night"].max()].sort_values("rank")
+        for rank, listed in zip(last["rank"], last["disease_id"], strict=True):
+            if rank > 0 and matcher.tier(disease, listed) == "exact":
+                found[subject, disease] = int(rank)
+                break
+    return found
+
+
+def recognised(
+    told: Mapping[int, Sequence[Told]], findings: pd.DataFrame, ancestors: Mapping[str, frozenset[str]]
+) -> dict[str, float | int | None]:
+    """Share of told findings the recogniser found in their patient: the same term, or the same or a narrower/wider one.
+
+    `findings`: subject_id and hpo_id of present findings of the patient.
+    """
+    own: dict[int, set[str]] = {}
+    for subject, hpo_id in zip(findings["subject_id"], findings["hpo_id"], strict=True):
+        own.setdefault(int(subject), set()).add(str(hpo_id))
+    tally: Counter[str] = Counter()
+    for subject, listed in told.items():
+        seen = own.get(subject, set())
+        for hpo_id in {one.hpo_id for one in listed}:
+            near = ancestors.get(hpo_id, frozenset())
+            tally["told"] += 1
+            tally["exact"] += hpo_id in seen
+            tally["near"] += hpo_id in seen or any(hpo_id in ancestors.get(one, ()) or one in near for one in seen)
+    n = tally["told"]
+    return {
+        "told": n,
+        "recognised_exact": tally["exact"] / n if n else None,
+        "recognised_near": tally["near"] / n if n else None,
+    }
+
+
+def quantiles(values: Sequence[float]) -> dict[str, float]:
+    """Quartiles and ends of some values."""
+    if not values:
+        return {}
+    marks = np.quantile(np.array(values, dtype=np.float64), [0, 0.25, 0.5, 0.75, 1])
+    return dict(zip(("least", "q25", "median", "q75", "most"), (float(mark) for mark in marks), strict=True))
