@@ -142,7 +142,7 @@ def _measure(benchmark: Benchmark, files: list[Path], seed: int, json_line: bool
     for line in table(results):
         print(line)
     if json_line:
-        print(json.dumps(_plain(results), allow_nan=False))
+        print(json.dumps(plain(results), allow_nan=False))
 
 
 for _benchmark in BENCHMARKS:
@@ -253,12 +253,12 @@ def _interval(pair: Any) -> str:
     return f"{_number(float(pair[0]))} to {_number(float(pair[1]))}" if pair and None not in pair else ""
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numbers of numpy as plain ones, and what was not measured as null, so that the line is JSON."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if value is None or isinstance(value, (str, bool, int)):
         return value
     return float(value) if float(value) == float(value) and abs(float(value)) != float("inf") else None

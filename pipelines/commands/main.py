@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from pipelines.commands import benchmark, config, demo, doctor, export, knowledge, lake, quarantine, review, screen
+from pipelines.commands.leadtime_benchmark import leadtime
 from zebrawatch.errors import ZebrawatchError
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app.command("review")(review.review)
 app.command("demo-hospital")(demo.demo_hospital)
 app.command("doctor")(doctor.doctor)
 app.add_typer(benchmark.app, name="benchmark")
+benchmark.app.command("leadtime")(leadtime)
 app.add_typer(config.app, name="config")
 app.add_typer(export.app, name="export")
 app.add_typer(knowledge.app, name="knowledge")

@@ -1,10 +1,10 @@
 """What happens to a patient of the rendered hospital before a word is written: findings in time, visits, suspicion.
 
 Rules (docs/lead-time-benchmark.md). A case's clock starts at its first dated finding. The delay to suspicion comes from
-the published distribution the demo uses too, truncated to half a year .. eight years and to the age at the last
-encounter, from a random stream of its own: it knows no finding. Undated findings begin after an exponential time from
-the first one. A control copies the skeleton of a case (age, sex, visits, number and times of findings, denials) and
-fills it with other findings.
+the published distribution the demo uses too, truncated to one to five years and to the age at the last encounter, from
+a random stream of its own: it knows no finding. Undated findings begin after an exponential time from the first one. A
+control copies the skeleton of a case (age, sex, visits, number and times of findings, denials) and fills it with other
+findings.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from zebrawatch.errors import ZebrawatchError
 
 Kind = Literal["case", "common", "explained", "mixed"]
 
-WINDOW = (date(2011, 1, 3), date(2024, 12, 20))
+WINDOW = (date(2016, 1, 4), date(2024, 12, 20))
 YEAR = 365.25
-SHORTEST, LONGEST = 0.5, 8.0
-"""Years from the first finding to the suspicion."""
+SHORTEST, LONGEST = 1.0, 5.0
+"""Years from the first finding to the suspicion, as the demo has them."""
 UNDATED_MEAN = 1.2
 """Mean years from the first finding to an undated one, as the demo has it; never past the last encounter."""
 GENERAL_SHARE = 0.25
@@ -157,9 +157,9 @@ class Planner:
     def _times(self, case: PublishedCase) -> tuple[float, float, float]:
         """Years from first finding to suspicion, of record before the first finding, and after the suspicion."""
         random = self.stream("delay", case.id)
-        longest = min(LONGEST, max(2 * SHORTEST, case.last - case.first))
+        longest = min(LONGEST, max(SHORTEST, case.last - case.first))
         delay = self._delays.draw(random, SHORTEST, longest)
-        return delay, min(case.first, random.uniform(0.2, 1.5)), random.uniform(1.0, 3.0)
+        return delay, min(case.first, random.uniform(0.2, 1.5)), random.uniform(0.5, 2.0)
 
     def _begins(self, random: Random, case: PublishedCase, age: float | None) -> float:
         drawn = case.first + random.expovariate(1 / UNDATED_MEAN)
@@ -237,10 +237,15 @@ class Planner:
         return [*terms, *self._common(random, age, count - len(terms), terms)][:count], tuple(blamed)
 
     def _common(self, random: Random, age: float, count: int, taken: Sequence[str]) -> list[str]:
-        """Findings of everyday illnesses of this age, illness by illness; few repeat where the age has no more."""
+        """Findings of everyday illnesses of this age, illness by illness; of ages near it where they do not suffice."""
         fitting = [group for group in self._everyday if group.from_age <= age <= group.to_age]
+        near = [
+            group
+            for group in self._everyday
+            if group not in fitting and group.from_age <= age + 10 and age <= group.to_age + 4
+        ]
         terms: list[str] = []
-        for group in random.sample(fitting, len(fitting)):
+        for group in (*random.sample(fitting, len(fitting)), *random.sample(near, len(near))):
             free = [term for term in group.findings if term not in terms and term not in taken]
             terms += random.sample(free, min(len(free), random.randint(2, 4), max(0, count - len(terms))))
         return terms

@@ -1,0 +1,493 @@
+"""`zebrawatch benchmark leadtime`: the screen over rendered published cases, and over the demo hospital.
+
+The hospital is made once and kept in the cache; the lake is made anew each time, by `zebrawatch screen` itself, so that
+what is measured is the program as it stands. Definitions: docs/lead-time-benchmark.md.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.commands.benchmark import BenchmarkError, data_folder, plain, table
+from pipelines.commands.options import JsonOption
+from pipelines.commands.progress import Progress
+
+CONTROLS = 3100
+FEWEST_CONTROLS = 3000
+SELECTION_THRESHOLD = 0.01
+"""Threshold of the first pass, from whose scores the threshold is chosen; it decides only what counts as raised by a
+new background alone, and the second pass does that again at the chosen one."""
+DEMO = (60, 6, 7)
+"""Patients, rare ones, seed of the demo hospital."""
+RADAR = (
+    "RaDaR (arXiv 2606.24510): 61.06% prioritised, 1.87 months, 50.18% of the interval; other data, and not stated: K, "
+    "cohort size, how suspicion was dated, any patient without a rare disease. A reference line, no comparison."
+)
+
+Say = Callable[[str], None]
+
+
+def leadtime(
+    cases: Annotated[
+        Path | None, typer.Option("--cases", help="Phenopackets: JSON, JSON lines (plain or gzip), or a folder.")
+    ] = None,
+    controls: Annotated[int, typer.Option(help="People without a rare disease in the rendered hospital.")] = CONTROLS,
+    cache: Annotated[Path, typer.Option(help="Where hospitals are kept, and lakes made.")] = Path(
+        "var/benchmarks/leadtime"
+    ),
+    demo: Annotated[bool, typer.Option(help="Also the demo hospital (correctness only).")] = True,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn.")] = 7,
+    json_line: JsonOption = False,
+) -> None:
+    """Lead time and its cost on published cases, rendered as notes, with the cases' own papers left out of the
+    knowledge; then the demo hospital, for correctness. Some minutes.
+    """
+    with Progress() as progress:
+        results = run(
+            cases=cases or data_folder() / "cases" / "phenopackets.jsonl.gz", controls=controls, cache=cache, demo=demo,
+            seed=seed, say=progress.say,
+        )  # fmt: skip
+    for line in table(results):
+        print(line)
+    if json_line:
+        print(json.dumps(plain(results), allow_nan=False))
+
+
+def run(*, cases: Path, controls: int, cache: Path, demo: bool, seed: int, say: Say) -> dict[str, Any]:
+    """Both data sets, by name; BenchmarkError where the cases cannot be found."""
+    if not cases.exists():
+        raise BenchmarkError(f"There are no cases at {cases}: give them with --cases, or set $ZEBRAWATCH_DATA.")
+    if controls < 1:
+        raise BenchmarkError("The rendered hospital needs controls: --controls 1 or more.")
+    results = {"published-cases": _published(cases, controls, cache.absolute(), seed, say)}
+    if demo:
+        results["demo"] = _demo(cache.absolute(), say)
+    return results
+
+
+# -- a screen run, as a user would start it ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Site:
+    """One lake and what screens it."""
+
+    folder: Path
+    """Holds the lake, its state, and the configuration."""
+    source: Path
+    knowledge: Path | None
+    key: bytes
+
+    def screen(self, say: Say, *, threshold: float, fresh: bool) -> None:
+        """Screen all nights; with `fresh` in a new lake. BenchmarkError where the screen fails (it says why itself)."""
+        if fresh and self.folder.exists():
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._configure(threshold)
+        command = [sys.executable, "-m", "pipelines.commands.main", "screen", "--config", str(self.config)]
+        if not fresh:
+            nights = self.lake.nights()
+            command += ["--nights", f"{nights[0].night}..{nights[-1].night}"]
+        say(f"Screening {self.source.name} at threshold {threshold:.4g}")
+        done = subprocess.run(command, env=self._environment(), stdout=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            raise BenchmarkError(f"The screen of {self.source} did not finish; what it said stands above.")
+
+    @property
+    def config(self) -> Path:
+        """The configuration file of this lake."""
+        return self.folder / "zebrawatch.toml"
+
+    @property
+    def lake(self) -> Any:
+        """The lake."""
+        from connectors.lake import Lake
+
+        return Lake.open(self.folder / "lake")
+
+    @cached_property
+    def night_run(self) -> Any:
+        """A run over all nights, to read by: nothing is written with it."""
+        from assets.night_run import NightRun
+        from connectors.configuration import load
+        from zebrawatch.nights import NightRange
+
+        nights = self.lake.nights()
+        whole = NightRange(nights[0].night, nights[-1].night)
+        return NightRun(load(self.config, {}), self.lake, "benchmark", whole, lambda _: None)
+
+    def figures(self) -> dict[str, Any]:
+        """What the screen itself measured over everybody."""
+        last = self.lake.last_night()
+        found: dict[str, Any] = json.loads(
+            (self.lake.reports / str(last.identity["nights"]) / "result.json").read_text()
+        )
+        return found
+
+    def _configure(self, threshold: float) -> None:
+        key = self.folder / "site.key"
+        key.write_bytes(self.key)
+        key.chmod(0o600)
+        settings: dict[str, dict[str, Any]] = {
+            "site": {"name": "benchmark", "key_file": str(key), "first_live_night": date(2100, 1, 1)},
+            "source": {"location": str(self.source)},
+            "lake": {"folder": str(self.folder / "lake")},
+            "knowledge": {"folder": str(self.knowledge) if self.knowledge else ""},
+            "policy": {"threshold": threshold},
+        }
+        lines = []
+        for section, values in settings.items():
+            lines.append(f"[{section}]")
+            for name, value in values.items():
+                lines.append(f"{name} = {json.dumps(value) if isinstance(value, (str, float)) else value}")
+        self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    @staticmethod
+    def _environment() -> dict[str, str]:
+        """The environment without settings of a site, which would overlay the benchmark's own."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ZEBRAWATCH_")}
+        if "ZEBRAWATCH_DATA" in os.environ:
+            kept["ZEBRAWATCH_DATA"] = os.environ["ZEBRAWATCH_DATA"]
+        return kept
+
+
+# -- published cases ---------------------------------------------------------------------------------------------------
+
+
+def _published(cases: Path, controls: int, cache: Path, seed: int, say: Say) -> dict[str, Any]:
+    from assets.outcome import protocol_of, replay_of
+    from connectors.knowledge_files import compiled, knowledge_files
+    from zebrawatch.benchmarks.published_cases.exclusion import exclude_papers
+    from zebrawatch.benchmarks.published_cases.measure import (
+        BUDGETS,
+        MOST_FALSE,
+        Trial,
+        half_of,
+        part_of,
+    )
+    from zebrawatch.benchmarks.published_cases.selection import read_published
+    from zebrawatch.outcome.matching import Matcher
+    from zebrawatch.outcome.summary import summarise
+
+    begun = time.monotonic()
+    selection = read_published(cases, seed=seed)
+    papers = frozenset(paper for case in selection.cases for paper in case.papers)
+    say(f"{len(selection.cases):,} of {selection.read:,} cases state two ages of onset ({len(papers)} papers left out)")
+    shipped = data_folder() / "knowledge"
+    excluded = exclude_papers(knowledge_files(str(shipped) if shipped.is_dir() else ""), papers, cache / "knowledge")
+    files = knowledge_files(str(excluded.folder))
+    knowledge, _ = compiled(files, cache / "compiled")
+    hospital = _hospital(selection.cases, controls, seed, files, knowledge, cache, say)
+    site = Site(cache / "published", hospital.folder, excluded.folder, hashlib.sha256(f"{seed}".encode()).digest())
+    site.screen(say, threshold=SELECTION_THRESHOLD, fresh=True)
+    half = half_of(selection.cases)
+    published = _annotated(compiled(knowledge_files(str(shipped) if shipped.is_dir() else ""), cache / "compiled")[0])
+    say("Choosing the threshold on the half for development")
+    planted = _planted(hospital.folder, site.key)
+    subjects = {name: {s for s, one in planted.items() if half[one.case] == name} for name in ("develop", "report")}
+    protocol, matcher = protocol_of(site.night_run), Matcher(knowledge)
+    replay = replay_of(site.night_run)
+    trials = {name: Trial(part_of(replay, own), matcher, protocol) for name, own in subjects.items()}
+    chosen = {budget: trials["develop"].threshold_for(budget) for budget in BUDGETS}
+    budgets = {
+        f"{budget:g}": _budget(chosen[budget], {n: trial.at(chosen[budget]) for n, trial in trials.items()})
+        for budget in BUDGETS
+    }
+    strict = trials["develop"].threshold_for(MOST_FALSE, "mix_upper")
+    budgets["5, in the rendered mix"] = _budget(strict, {n: trial.at(strict) for n, trial in trials.items()})
+    threshold = chosen[MOST_FALSE]
+    site = Site(site.folder, site.source, site.knowledge, site.key)
+    site.screen(say, threshold=threshold, fresh=False)
+    say("Measuring")
+    replay = replay_of(site.night_run)
+    whole = site.figures()
+    told: dict[str, Any] = {}
+    for name, own in subjects.items():
+        part = part_of(replay, own)
+        outcome = summarise(
+            part, matcher, protocol_of(site.night_run), leak_gate=whole["leak_gate"],
+            suspicion_recall=whole["suspicion_recall"],
+        )  # fmt: skip
+        cost = Trial(part, matcher, protocol).burden(outcome.classified, draws=protocol.resampling.draws)
+        told[name] = _figures(outcome, part, planted, knowledge, published, matcher, site) | _cost(cost)
+    reported = told["report"]
+    return {
+        **reported,
+        "threshold": threshold,
+        "reached": {
+            "share_at_least_half": (reported["prioritised_share"] or 0.0) >= 0.5,
+            "false_alerts_within_5": reported["false_alerts"]["at_one_in_500_upper"] <= MOST_FALSE,
+            "better_than_every_null": reported["nulls_beaten"],
+        },
+        "by_budget": budgets,
+        "develop_half": told["develop"],
+        "hospital": {
+            "patients": hospital.cases + sum(hospital.controls.values()),
+            "cases": hospital.cases,
+            **{f"controls_{kind}": n for kind, n in hospital.controls.items()},
+            "notes": hospital.notes,
+            "findings_without_words": hospital.findings_without_words,
+        },
+        "source_excluded": {k: v for k, v in asdict(excluded).items() if k != "folder"},
+        "set_aside": dict(selection.set_aside),
+        "leak_gate": whole["leak_gate"],
+        "data": "rendered: published cases and made controls; it tests the method, not clinical benefit",
+        "reference": RADAR,
+        "seconds": time.monotonic() - begun,
+    }
+
+
+def _hospital(
+    cases: Sequence[Any], controls: int, seed: int, files: Any, knowledge: Any, cache: Path, say: Say
+) -> Any:  # fmt: skip
+    """The rendered hospital of these cases: from the cache where the same was made before."""
+    from assets.night_run import code_digest
+    from connectors.knowledge_files import ontology_of
+    from zebrawatch.benchmarks import published_cases
+    from zebrawatch.benchmarks.published_cases.hospital import Renderer, read_summary, render_hospital
+
+    phrases = Path(str(published_cases.__file__)).parent
+    state = hashlib.sha256(
+        "|".join(
+            [repr(cases), str(controls), str(seed), knowledge.version, code_digest(published_cases)]
+            + [path.read_text(encoding="utf-8") for path in sorted(phrases.glob("*.t*"))]
+        ).encode()
+    ).hexdigest()[:16]
+    folder = cache / f"hospital-{state}"
+    kept = read_summary(folder)
+    if kept is not None:
+        say(f"The rendered hospital is in the cache: {kept.notes:,} notes")
+        return kept
+    say(f"Rendering {len(cases):,} cases and {controls:,} controls")
+    renderer = Renderer(files, knowledge, ontology_of(files), seed)
+    return render_hospital(cases, folder, controls=controls, seed=seed, renderer=renderer, progress=say)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One rendered patient: what it is, whose case or skeleton, what was told when."""
+
+    kind: str
+    case: str
+    told: tuple[Any, ...]
+
+
+def _planted(folder: Path, key: bytes) -> dict[int, Planted]:
+    """By subject id."""
+    from zebrawatch.benchmarks.published_cases.measure import Told
+    from zebrawatch.fhir.subjects import subject_id_of
+
+    found: dict[str, Planted] = {}
+    with (folder / "planted.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            before = found.get(row["patient"], Planted(row["kind"], row["case"], ()))
+            told = (*before.told, Told(row["hpo_id"], date.fromisoformat(row["told"]))) if row["hpo_id"] else ()
+            found[row["patient"]] = Planted(row["kind"], row["case"], told)
+    return {subject_id_of(patient, key): planted for patient, planted in found.items()}
+
+
+def _budget(threshold: float, points: Mapping[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {"threshold": threshold}
+    for name, point in points.items():
+        row |= {f"{name}_share": point.prioritised_share, f"{name}_false": point.burden.standard}
+    return row
+
+
+HEADLINE = (
+    "prioritised_share", "lead_days_median", "lead_days_mean_unconditional", "interval_share",
+    "false_alerts_per_1000_12m", "episodes_per_1000_py", "person_years",
+)  # fmt: skip
+
+
+def _figures(
+    outcome: Any,
+    part: Any,
+    planted: Mapping[int, Planted],
+    knowledge: Any,
+    published: frozenset[str],
+    matcher: Any,
+    site: Site,
+) -> dict[str, Any]:
+    from zebrawatch.benchmarks.published_cases.measure import losses, recognised
+    from zebrawatch.schemas import FINDINGS
+
+    figures = outcome.figures
+    rows = outcome.lead_time
+    at_risk = rows[(rows["label_source"] == "labels") & (rows["pair_class"] == "at risk")]
+    findings = site.lake.arrow(FINDINGS, ["subject_id", "hpo_id", "assertion", "experiencer"]).to_pandas()
+    findings = findings[
+        findings["assertion"].isin(("present", "historical"))
+        & (findings["experiencer"] == "patient")
+        & findings["subject_id"].isin(part.people["subject_id"])
+    ]
+    own = {int(s): planted[int(s)].told for s in part.people["subject_id"] if int(s) in planted}
+    ranks = _ranks_of_told(site, at_risk, own, knowledge)
+    nulls = figures["nulls"]
+    return {
+        "n": figures["at_risk"],
+        "incident": figures["incident"],
+        "pairs": sum(figures["pair_classes"].values()),
+        "patients": len(part.people),
+        **{name: figures[name] for name in HEADLINE},
+        "ci95": {name: figures["ci95"].get(name) for name in (*HEADLINE[:4], *HEADLINE[4:6])},
+        "prioritised_share_of_incident": figures["incident_pairs"]["prioritised_share"],
+        "nulls": _nulls(nulls),
+        "nulls_beaten": bool(nulls["counts"]),
+        "by_k": {
+            k: {"prioritised_share": one["prioritised_share"], "lead_days_median": one["lead_days_median"]}
+            for k, one in figures["by_k"].items()
+            if isinstance(one, dict)
+        },
+        "alerts_by_kind": _alerts_by_kind(part, planted),
+        "episodes_by_class": {name: one["episodes"] for name, one in figures["burden"]["by_class"].items()},
+        "losses": losses(
+            at_risk,
+            part.candidates,
+            own,
+            published,
+            _annotated(knowledge),
+            ranks,
+            matcher,
+            site.night_run.configuration.policy.shown,
+        ),
+        "recognition": recognised(own, findings, _ancestors(site, own, findings)),
+        "knowledge_look_ahead": _look_ahead(figures["knowledge_look_ahead"]),
+    }
+
+
+def _nulls(nulls: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every null beside what was observed, with the difference's interval."""
+    return {
+        name: {
+            "share": one["share"],
+            "lead_days_mean": one["lead_days_mean"],
+            "share_difference": one.get("share_difference"),
+            "lead_difference": one.get("lead_difference"),
+            "ci95": one.get("ci95", {}),
+        }
+        for name, one in nulls.items()
+        if isinstance(one, Mapping)
+    }
+
+
+def _look_ahead(told: Any) -> dict[str, Any]:
+    if not isinstance(told, Mapping):
+        return {"share": None}
+    first = told["curated_after_suspicion"]
+    return {
+        "share_curated_after_suspicion": first["share"],
+        "ci95": {"share_curated_after_suspicion": first["ci95"]},
+        "dated": told["dated"],
+        "undated": told["undated"],
+        "prioritised_after": told["prioritised_after"],
+    }
+
+
+def _cost(cost: Any) -> dict[str, Any]:
+    """False alerts per 1,000 patients in 12 months, at a stated prevalence, of controls, and in the rendered mix."""
+    return {
+        "false_alerts": {
+            "at_one_in_500": cost.standard, "at_one_in_500_upper": cost.standard_upper,
+            "controls": cost.controls, "controls_upper": cost.controls_upper,
+            "rendered_mix": cost.mix, "rendered_mix_upper": cost.mix_upper,
+        }
+    }  # fmt: skip
+
+
+def _alerts_by_kind(part: Any, planted: Mapping[int, Planted]) -> dict[str, int]:
+    """Patients alerted at least once, by what they are."""
+    raised = part.flags[part.flags["action"] == "raise"]["subject_id"].unique()
+    return dict(sorted(Counter(planted[int(s)].kind for s in raised if int(s) in planted).items()))
+
+
+def _annotated(knowledge: Any) -> frozenset[str]:
+    """Every id of the diseases that have an annotation row which is not only their name."""
+    from zebrawatch.knowledge.diseases import SOURCES
+
+    told = knowledge.row_source != SOURCES.index("name")
+    return frozenset(
+        each for disease in set(knowledge.row_disease[told].tolist()) for each in knowledge.diseases[disease].ids
+    )
+
+
+def _ranks_of_told(
+    site: Site, at_risk: Any, told: Mapping[int, Sequence[Any]], knowledge: Any
+) -> dict[tuple[int, str], float]:
+    """Rank of each pair's disease where the ranker is given every finding told before suspicion as planted.
+
+    Diseases outside the first K are left out.
+    """
+    from zebrawatch.evidence.background import Background
+    from zebrawatch.evidence.parameters import RankingParameters
+    from zebrawatch.evidence.ranking import Evidence, Ranker
+
+    newest = sorted((site.lake.root / "background").glob("background@*.json"))[-1]
+    ranker = Ranker(knowledge, Background.load(newest), RankingParameters())
+    shown = site.night_run.configuration.policy.shown
+    found: dict[tuple[int, str], float] = {}
+    for row in at_risk.to_dict("records"):
+        subject, disease = int(row["subject_id"]), str(row["disease_id"])
+        known = [one.hpo_id for one in told.get(subject, ()) if one.night < row["suspicion_night"]]
+        evidence = [Evidence(hpo_id, "present", "text", "planted", in_background=True) for hpo_id in known]
+        for entry in ranker.rank(evidence, top=shown).entries:
+            if knowledge.index_of(entry.disease_id) == knowledge.index_of(disease):
+                found[subject, disease] = float(entry.rank)
+    return found
+
+
+def _ancestors(site: Site, told: Mapping[int, Sequence[Any]], findings: Any) -> dict[str, frozenset[str]]:
+    knowledge = site.night_run.knowledge
+    wanted = {one.hpo_id for listed in told.values() for one in listed} | set(findings["hpo_id"])
+    found = {}
+    for hpo_id in wanted:
+        term = knowledge.term_index(hpo_id)
+        if term is not None:
+            found[hpo_id] = frozenset(knowledge.terms[up] for up in knowledge.ancestors(term).tolist())
+    return found
+
+
+# -- the demo ----------------------------------------------------------------------------------------------------------
+
+
+def _demo(cache: Path, say: Say) -> dict[str, Any]:
+    """Correctness only: planted suspicions found on their day, leak gate, nulls. Circular, and no performance."""
+    from connectors.knowledge_files import knowledge_files
+    from zebrawatch.demo.hospital import make_demo_hospital
+
+    begun = time.monotonic()
+    patients, rare, seed = DEMO
+    folder = cache / f"demo-{patients}-{rare}-{seed}"
+    shipped = data_folder() / "knowledge"
+    if not (folder / "labels.csv").is_file():
+        files = knowledge_files(str(shipped) if shipped.is_dir() else "")
+        make_demo_hospital(folder, patients=patients, rare=rare, seed=seed, knowledge=files, progress=say)
+    site = Site(cache / "demo", folder, shipped if shipped.is_dir() else None, b"demo hospital, no secret")
+    site.screen(say, threshold=SELECTION_THRESHOLD, fresh=True)
+    figures = site.figures()
+    return {
+        "n": figures["at_risk"],
+        "labelled": sum(figures["pair_classes"].values()),
+        "suspicions_that_differ_from_the_label": figures["label_disagreements"],
+        "leaks": figures["leak_gate"]["leaks"],
+        "documents_searched": figures["leak_gate"]["documents"],
+        "prioritised_share": figures["prioritised_share"],
+        "nulls": _nulls(figures["nulls"]),
+        "data": "made; correctness only: its findings come from the annotations the ranker reads",
+        "seconds": time.monotonic() - begun,
+    }
