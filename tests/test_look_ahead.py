@@ -44,7 +44,8 @@ def test_the_first_of_all_curations_counts(tmp_path: Path) -> None:
     row = "OMIM:{}\tname\t\tHP:0001250\tPMID:1\tPCS\t\t1/2\t\t\tP\tHPO:a[{}];HPO:b[{}]"
     lines = [
         "#version: 2025-01-16", "database_id\tdisease_name\tqualifier\thpo_id",
-        row.format(1, "2020-02-03", "2012-05-06"), row.format(1, "2009-02-17", "2024-01-01"), row.format(2, "2021-01-01", "2022-01-01"),
+        row.format(1, "2020-02-03", "2012-05-06"), row.format(1, "2009-02-17", "2024-01-01"),
+        row.format(2, "2021-01-01", "2022-01-01"),
     ]  # fmt: skip
     path.write_text("\n".join(lines) + "\n")
     assert first_curated(path) == {"OMIM:1": date(2009, 2, 17), "OMIM:2": date(2021, 1, 1)}
