@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from zebrawatch.evidence.lexicon import BY_CONTEXT, Lexicon
+from zebrawatch.evidence.lexicon import BY_CONTEXT, MARKS, Lexicon
 from zebrawatch.evidence.tokens import ALL_CAPITALS, CLOSE, INNER_CAPITAL, OPEN, Ints, Tokens
 
 _LONGEST = 8
@@ -92,7 +92,7 @@ def resolve_senses(text: str, tokens: Tokens, spans: Spans, lexicon: Lexicon) ->
     for."""
     first, last, entry = spans
     terms = lexicon.entry_term[entry]
-    unclear: npt.NDArray[np.bool_] = lexicon.index.entry_marks[entry] & BY_CONTEXT != 0
+    unclear: npt.NDArray[np.bool_] = lexicon.index.entries[entry, MARKS] & BY_CONTEXT != 0
     if not unclear.any():
         return spans, terms
     keep = ~unclear

@@ -13,6 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from zebrawatch.evidence.compiled import compiled, inlined
 from zebrawatch.evidence.sections import Sections, mark_sections, section_kinds
@@ -241,15 +242,31 @@ def step(node: int, value: np.uint64) -> np.uint64:
 
 
 @compiled
+def sentences_to_read(gap: Ints, sentence: Ints, span_first: Ints) -> npt.NDArray[np.bool_]:
+    """Which sentences may say something about a span: those that hold one, and those whose colon opens a list."""
+    wanted = np.zeros(sentence[-1] + 1 if sentence.size else 0, np.bool_)
+    for s in range(span_first.size):
+        wanted[sentence[span_first[s]]] = True
+    for i in range(1, sentence.size):
+        if gap[i] & BULLET and gap[i] & COLON and sentence[i] != sentence[i - 1]:
+            wanted[sentence[i - 1]] = True
+    return wanted
+
+
+@compiled
 def find_rules(
-    hashes: Hashes, sentence: Ints, gap: Ints, keys: Hashes, values: Ints, rule_at: Ints
+    hashes: Hashes, sentence: Ints, gap: Ints, wanted: npt.NDArray[np.bool_], keys: Hashes, values: Ints, rule_at: Ints
 ) -> tuple[Ints, Ints, Ints]:
-    """Triggers in a text: leftmost, longest, without overlap, inside one sentence. First word, last word, rule."""
+    """Triggers in the sentences wanted: leftmost, longest, without overlap, inside one sentence. First word, last word,
+    rule."""
     n = hashes.size
     first, last, rule = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
     found = 0
     i = 0
     while i < n:
+        if not wanted[sentence[i]]:
+            i += 1
+            continue
         node = 0
         best = -1
         best_last = i
@@ -461,7 +478,10 @@ def judge_spans(
     no_words: Hashes, yes_words: Hashes,
 ) -> tuple[Ints, Ints]:  # fmt: skip
     """Meaning (a sum of bits) and relative (-1 for none) of each span."""
-    trigger_first, trigger_last, rule = find_rules(hashes, sentence, gap, rules.keys, rules.values, rules.rule_at)
+    wanted = sentences_to_read(gap, sentence, first)
+    trigger_first, trigger_last, rule = find_rules(
+        hashes, sentence, gap, wanted, rules.keys, rules.values, rules.rule_at
+    )
     section = mark_sections(hashes, gap, sentence, heading_keys, heading_values)
     return apply_rules(
         gap, sentence, section, hashes, trigger_first, trigger_last, rules.kind[rule], rules.side[rule],

@@ -13,7 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from zebrawatch.evidence.compiled import compiled
-from zebrawatch.evidence.lexicon import CAPITALS, FILLER, JOINT, LINK, MODIFIER, Index
+from zebrawatch.evidence.lexicon import (
+    CAPITALS,
+    CLASS,
+    FACTS,
+    FILLER,
+    JOINT,
+    KIN,
+    LINK,
+    MARKS,
+    MODIFIER,
+    ROLE_BITS,
+    SIZE,
+    STEM,
+    Index,
+)
 from zebrawatch.evidence.matching import WALL, sifted
 from zebrawatch.evidence.tokens import CLOSE, COMMA, OPEN, SLASH, Hashes, Ints, Words
 
@@ -22,6 +36,8 @@ _LONGEST_PART = 3
 _LONGEST_HEAD = 4
 
 Bytes = npt.NDArray[np.uint8]
+
+_GAP, _SENTENCE, _PART, _CONJUNCTION = 0, 1, 2, 3
 
 _UNKNOWN = 0
 _FILLS = 1
@@ -32,107 +48,93 @@ _PART_ENDS = WALL | COMMA | SLASH | OPEN | CLOSE
 
 
 @compiled
-def _gather(words: Words, index: Index) -> tuple[Ints, Ints, Hashes]:
-    """What coordination reads of each word: its part, the conjunction at it (2 and, or, slash; 1 comma), running sums.
+def _gather(words: Words, read: Hashes) -> tuple[Ints, Hashes]:
+    """What coordination reads of each word: a row each for the gap before it, its sentence, its part and the
+    conjunction at it (2 and, or, slash; 1 comma); and running sums.
 
     The running sums (row 0 stems, 1 classes, 2 words that count, 3 words with a class) make the key of any stretch of
-    words one subtraction. Numba counts references for every array handed on inside a tuple, so arrays are taken out
-    here.
+    words one subtraction. Rows of one array, because Numba counts references for every array a call hands on.
     """
-    word, gap = words.word, words.gap
-    role, stem_hash, class_hash = index.role, index.stem_hash, index.class_hash
-    n = word.size
-    part = np.zeros(n, np.int32)
-    joins = np.zeros(n, np.int32)
+    stem, kind_of, facts = read[STEM], read[CLASS], read[FACTS]
+    n = words.gap.size
+    state = np.zeros((4, n), np.int32)
     sums = np.zeros((4, n + 1), np.uint64)
-    one = np.uint64(1)
+    zero, one = np.uint64(0), np.uint64(1)
+    stems = classes = counted = classed = zero
     for k in range(n):
-        at = word[k]
-        for row in range(4):
-            sums[row, k + 1] = sums[row, k]
-        if gap[k] & SLASH:
-            joins[k] = 2
-        elif gap[k] & COMMA:
-            joins[k] = 1
-        if at < 0 or role[at] == 0 or role[at] == LINK:
-            continue
-        if role[at] == JOINT:
-            part[k] = _JOINS
-            joins[k] = 2
-        elif role[at] == FILLER:
-            part[k] = _FILLS
-        else:
-            part[k] = _MODIFIES if role[at] == MODIFIER else _COUNTS
-            sums[0, k + 1] += stem_hash[at]
-            sums[1, k + 1] += class_hash[at]
-            sums[2, k + 1] += one
-            if class_hash[at] != np.uint64(0):
-                sums[3, k + 1] += one
-    return part, joins, sums
+        gap = words.gap[k]
+        state[_GAP, k], state[_SENTENCE, k] = gap, words.sentence[k]
+        if gap & SLASH:
+            state[_CONJUNCTION, k] = 2
+        elif gap & COMMA:
+            state[_CONJUNCTION, k] = 1
+        role = np.int64(facts[k]) & ROLE_BITS
+        if role == JOINT:
+            state[_PART, k] = _JOINS
+            state[_CONJUNCTION, k] = 2
+        elif role == FILLER:
+            state[_PART, k] = _FILLS
+        elif role != 0 and role != LINK:
+            state[_PART, k] = _MODIFIES if role == MODIFIER else _COUNTS
+            stems += stem[k]
+            classes += kind_of[k]
+            counted += one
+            if kind_of[k] != zero:
+                classed += one
+        sums[0, k + 1], sums[1, k + 1], sums[2, k + 1], sums[3, k + 1] = stems, classes, counted, classed
+    return state, sums
 
 
 @compiled
 def _entry_of(
-    a1: int, b1: int, a2: int, b2: int, sums: Hashes, stem_keys: Hashes, stem_values: Ints, class_keys: Hashes,
-    class_values: Ints,
-    sieve: Bytes, sizes: Ints, marks: Ints, families: Ints,
+    a1: int, b1: int, a2: int, b2: int, sums: Hashes, sieve: Bytes, keys: Hashes,
+    values: Ints, entries: Ints,
 ) -> int:  # fmt: skip
     """Entry made of the words a1..b1 and a2..b2 (both ends included; a1 > b1 for none); -1 where there is none."""
     stems = sums[0, b1 + 1] - sums[0, a1] + sums[0, b2 + 1] - sums[0, a2]
-    entry = sifted(stems, sieve, stem_keys, stem_values)
+    entry = sifted(stems, sieve, keys, values)
     if entry >= 0:
         count = sums[2, b1 + 1] - sums[2, a1] + sums[2, b2 + 1] - sums[2, a2]
-        if np.int64(count) == sizes[entry] and not marks[entry] & CAPITALS:
+        if np.int64(count) == entries[entry, SIZE] and not entries[entry, MARKS] & CAPITALS:
             return entry
     classes = sums[1, b1 + 1] - sums[1, a1] + sums[1, b2 + 1] - sums[1, a2]
     if classes == np.uint64(0):
         return -1
-    entry = sifted(classes, sieve, class_keys, class_values)
+    entry = sifted(classes, sieve, keys, values)
     if entry >= 0:
         loose = sums[3, b1 + 1] - sums[3, a1] + sums[3, b2 + 1] - sums[3, a2]
-        if loose > np.uint64(1) and families[entry] < 0:
+        if loose > np.uint64(1) and entries[entry, KIN] < 0:
             return entry
     return -1
 
 
 @compiled
-def find_coordinated(words: Words, index: Index) -> tuple[Ints, Ints, Ints, Ints]:
+def find_coordinated(words: Words, read: Hashes, index: Index) -> tuple[Ints, Ints, Ints, Ints]:
     """First word, last word, entry and borrowing word of each coordinated finding."""
-    part, joins, sums = _gather(words, index)
-    gap, sentence = words.gap, words.sentence
-    stem_keys, stem_values, class_keys, class_values = (
-        index.stem_keys,
-        index.stem_values,
-        index.class_keys,
-        index.class_values,
-    )
-    sieve, sizes, marks, families = index.sieve, index.entry_size, index.entry_marks, index.entry_family
-    n = gap.size
+    state, sums = _gather(words, read)
+    sieve, keys, values, entries = index.sieve, index.keys, index.values, index.entries
+    n = state.shape[1]
     room = 16
     found = 0
     out = np.empty((4, room), np.int32)
     for k in range(1, n):
-        if not joins[k] or sentence[k] != sentence[k - 1] or gap[k] & WALL:
+        if not state[_CONJUNCTION, k] or state[_SENTENCE, k] != state[_SENTENCE, k - 1] or state[_GAP, k] & WALL:
             continue
-        left, right = k - 1, (k + 1 if part[k] == _JOINS else k)
-        while right < n and part[right] == _JOINS:
+        left, right = k - 1, (k + 1 if state[_PART, k] == _JOINS else k)
+        while right < n and state[_PART, right] == _JOINS:
             right += 1
-        if right >= n or sentence[right] != sentence[k] or gap[right] & WALL:
+        if right >= n or state[_SENTENCE, right] != state[_SENTENCE, k] or state[_GAP, right] & WALL:
             continue
-        if part[left] == _UNKNOWN or part[left] == _JOINS or part[right] == _UNKNOWN:
+        if state[_PART, left] == _UNKNOWN or state[_PART, left] == _JOINS or state[_PART, right] == _UNKNOWN:
             continue
         for reading in range(2):
             if reading == 0:
                 first, last, entry, core = _shared_head(
-                    left, k, right, gap, sentence, part, joins, sums, stem_keys, stem_values, class_keys,
-                    class_values, sieve,
-                    sizes, marks, families,
+                    left, k, right, state, sums, sieve, keys, values, entries,
                 )  # fmt: skip
             else:
                 first, last, entry, core = _shared_beginning(
-                    left, k, right, gap, sentence, part, joins, sums, stem_keys, stem_values, class_keys,
-                    class_values, sieve,
-                    sizes, marks, families,
+                    left, k, right, state, sums, sieve, keys, values, entries,
                 )  # fmt: skip
             if entry < 0:
                 continue
@@ -148,38 +150,36 @@ def find_coordinated(words: Words, index: Index) -> tuple[Ints, Ints, Ints, Ints
 
 @compiled
 def _shared_head(
-    left: int, k: int, right: int, gap: Ints, sentence: Ints, part: Ints, joins: Ints, sums: Hashes, stem_keys: Hashes,
-    stem_values: Ints, class_keys: Hashes, class_values: Ints, sieve: Bytes, sizes: Ints, marks: Ints, families: Ints,
+    left: int, k: int, right: int, state: Ints, sums: Hashes, sieve: Bytes, keys: Hashes,
+    values: Ints, entries: Ints,
 ) -> tuple[int, int, int, int]:  # fmt: skip
     """`cardiac and renal anomalies` read as `cardiac anomalies`."""
-    n = gap.size
-    final = joins[k] == 2
+    n = state.shape[1]
+    final = state[_CONJUNCTION, k] == 2
     length = 0
     at = right
     other = right
-    while at < n and at < k + _LONGEST_CHAIN and sentence[at] == sentence[k]:
+    while at < n and at < k + _LONGEST_CHAIN and state[_SENTENCE, at] == state[_SENTENCE, k]:
         if at > right:
-            if gap[at] & (WALL | OPEN | CLOSE):
+            if state[_GAP, at] & (WALL | OPEN | CLOSE):
                 break
-            if joins[at]:
-                final = final or joins[at] == 2
+            if state[_CONJUNCTION, at]:
+                final = final or state[_CONJUNCTION, at] == 2
                 length = 0
-                while at < n and part[at] == _JOINS:
+                while at < n and state[_PART, at] == _JOINS:
                     final = True
                     at += 1
-                if at >= n or sentence[at] != sentence[k]:
+                if at >= n or state[_SENTENCE, at] != state[_SENTENCE, k]:
                     break
                 other = at
-        if part[at] == _UNKNOWN:
+        if state[_PART, at] == _UNKNOWN:
             break
         length += 1
         if length > _LONGEST_PART:
             break
         if final:
             best = _borrow_head(
-                left, other, at + 1, k, gap, sentence, part, sums, stem_keys, stem_values, class_keys, class_values,
-                sieve,
-                sizes, marks, families,
+                left, other, at + 1, k, state, sums, sieve, keys, values, entries,
             )  # fmt: skip
             if best[2] >= 0:
                 return best
@@ -189,28 +189,36 @@ def _shared_head(
 
 @compiled
 def _borrow_head(
-    left: int, other: int, head: int, k: int, gap: Ints, sentence: Ints, part: Ints, sums: Hashes, stem_keys: Hashes,
-    stem_values: Ints, class_keys: Hashes, class_values: Ints, sieve: Bytes, sizes: Ints, marks: Ints, families: Ints,
+    left: int, other: int, head: int, k: int, state: Ints, sums: Hashes, sieve: Bytes, keys: Hashes,
+    values: Ints, entries: Ints,
 ) -> tuple[int, int, int, int]:  # fmt: skip
-    n = gap.size
+    n = state.shape[1]
     best_first = best_last = best_entry = -1
     for last in range(head, min(head + _LONGEST_HEAD, n)):
-        if sentence[last] != sentence[k] or gap[last] & _PART_ENDS or part[last] == _UNKNOWN or part[last] == _JOINS:
+        if (
+            state[_SENTENCE, last] != state[_SENTENCE, k]
+            or state[_GAP, last] & _PART_ENDS
+            or state[_PART, last] == _UNKNOWN
+            or state[_PART, last] == _JOINS
+        ):
             break
-        if part[last] == _FILLS:
+        if state[_PART, last] == _FILLS:
             continue
-        beside = _entry_of(
-            other, last, 1, 0, sums, stem_keys, stem_values, class_keys, class_values, sieve, sizes, marks, families
-        )
+        beside = _entry_of(other, last, 1, 0, sums, sieve, keys, values, entries)
         if beside < 0:
             continue
         for size in range(1, _LONGEST_PART + 1):
             first = left - size + 1
-            if first < 0 or sentence[first] != sentence[k] or part[first] == _UNKNOWN or part[first] == _JOINS:
+            if (
+                first < 0
+                or state[_SENTENCE, first] != state[_SENTENCE, k]
+                or state[_PART, first] == _UNKNOWN
+                or state[_PART, first] == _JOINS
+            ):
                 break
-            if size > 1 and gap[first + 1] & _PART_ENDS:
+            if size > 1 and state[_GAP, first + 1] & _PART_ENDS:
                 break
-            if part[first] == _FILLS:
+            if state[_PART, first] == _FILLS:
                 continue
             entry = _entry_of(
                 first,
@@ -218,60 +226,54 @@ def _borrow_head(
                 head,
                 last,
                 sums,
-                stem_keys,
-                stem_values,
-                class_keys,
-                class_values,
                 sieve,
-                sizes,
-                marks,
-                families,
+                keys,
+                values,
+                entries,
             )
             if entry < 0:
                 continue
-            alone = _entry_of(
-                first, left, 1, 0, sums, stem_keys, stem_values, class_keys, class_values, sieve, sizes, marks, families
-            )
-            if alone < 0 or part[head] == _FILLS:
+            alone = _entry_of(first, left, 1, 0, sums, sieve, keys, values, entries)
+            if alone < 0 or state[_PART, head] == _FILLS:
                 best_first, best_last, best_entry = first, last, entry
     return best_first, best_last, best_entry, left
 
 
 @compiled
 def _shared_beginning(
-    left: int, k: int, right: int, gap: Ints, sentence: Ints, part: Ints, joins: Ints, sums: Hashes, stem_keys: Hashes,
-    stem_values: Ints, class_keys: Hashes, class_values: Ints, sieve: Bytes, sizes: Ints, marks: Ints, families: Ints,
+    left: int, k: int, right: int, state: Ints, sums: Hashes, sieve: Bytes, keys: Hashes,
+    values: Ints, entries: Ints,
 ) -> tuple[int, int, int, int]:  # fmt: skip
     """`cleft lip and palate` read as `cleft palate`."""
-    n = gap.size
+    n = state.shape[1]
     best_first = best_last = best_entry = -1
-    if joins[k] == 1 and not _ends_in_joint(right, gap, sentence, part, joins):
+    if state[_CONJUNCTION, k] == 1 and not _ends_in_joint(right, state):
         return -1, -1, -1, -1
     for last in range(right, min(right + _LONGEST_PART, n)):
-        if sentence[last] != sentence[k] or part[last] == _UNKNOWN or part[last] == _JOINS:
+        if (
+            state[_SENTENCE, last] != state[_SENTENCE, k]
+            or state[_PART, last] == _UNKNOWN
+            or state[_PART, last] == _JOINS
+        ):
             break
-        if last > right and gap[last] & _PART_ENDS:
+        if last > right and state[_GAP, last] & _PART_ENDS:
             break
-        if part[last] == _FILLS:
+        if state[_PART, last] == _FILLS:
             continue
         after = last + 1
         if (
             after < n
-            and sentence[after] == sentence[k]
-            and not gap[after] & _PART_ENDS
-            and part[after] in (_MODIFIES, _COUNTS)
+            and state[_SENTENCE, after] == state[_SENTENCE, k]
+            and not state[_GAP, after] & _PART_ENDS
+            and state[_PART, after] in (_MODIFIES, _COUNTS)
         ):
             continue
         first, entry = _borrow_beginning(
-            left, right, last, k, gap, sentence, part, sums, stem_keys, stem_values, class_keys, class_values, sieve,
-            sizes,
-            marks, families,
+            left, right, last, k, state, sums, sieve, keys, values, entries,
         )  # fmt: skip
         if entry < 0:
             continue
-        alone = _entry_of(
-            right, last, 1, 0, sums, stem_keys, stem_values, class_keys, class_values, sieve, sizes, marks, families
-        )
+        alone = _entry_of(right, last, 1, 0, sums, sieve, keys, values, entries)
         if alone < 0:
             best_first, best_last, best_entry = first, last, entry
     return best_first, best_last, best_entry, right
@@ -279,24 +281,24 @@ def _shared_beginning(
 
 @compiled
 def _borrow_beginning(
-    left: int, right: int, last: int, k: int, gap: Ints, sentence: Ints, part: Ints, sums: Hashes, stem_keys: Hashes,
-    stem_values: Ints, class_keys: Hashes, class_values: Ints, sieve: Bytes, sizes: Ints, marks: Ints, families: Ints,
+    left: int, right: int, last: int, k: int, state: Ints, sums: Hashes, sieve: Bytes, keys: Hashes,
+    values: Ints, entries: Ints,
 ) -> tuple[int, int]:  # fmt: skip
     at = left
     dropped = left
     length = 0
-    while at > 0 and at > k - _LONGEST_CHAIN and sentence[at] == sentence[k]:
-        if part[at] == _JOINS:
+    while at > 0 and at > k - _LONGEST_CHAIN and state[_SENTENCE, at] == state[_SENTENCE, k]:
+        if state[_PART, at] == _JOINS:
             at -= 1
             length = 0
             dropped = at
             continue
-        if part[at] == _UNKNOWN:
+        if state[_PART, at] == _UNKNOWN:
             break
-        length += part[at] != _FILLS
-        if length > _LONGEST_PART or gap[at] & (WALL | OPEN | CLOSE):
+        length += state[_PART, at] != _FILLS
+        if length > _LONGEST_PART or state[_GAP, at] & (WALL | OPEN | CLOSE):
             break
-        if gap[at] & (COMMA | SLASH):
+        if state[_GAP, at] & (COMMA | SLASH):
             length = 0
             dropped = at - 1
             at -= 1
@@ -304,11 +306,16 @@ def _borrow_beginning(
         # Words before `at` are the beginning that is shared; `at` begins the conjunct that is left out.
         for size in range(1, _LONGEST_PART + 2):
             first = at - size
-            if first < 0 or sentence[first] != sentence[k] or part[first] == _UNKNOWN or part[first] == _JOINS:
+            if (
+                first < 0
+                or state[_SENTENCE, first] != state[_SENTENCE, k]
+                or state[_PART, first] == _UNKNOWN
+                or state[_PART, first] == _JOINS
+            ):
                 break
-            if size > 1 and gap[first + 1] & _PART_ENDS:
+            if size > 1 and state[_GAP, first + 1] & _PART_ENDS:
                 break
-            if part[first] != _COUNTS:
+            if state[_PART, first] != _COUNTS:
                 continue
             entry = _entry_of(
                 first,
@@ -316,14 +323,10 @@ def _borrow_beginning(
                 right,
                 last,
                 sums,
-                stem_keys,
-                stem_values,
-                class_keys,
-                class_values,
                 sieve,
-                sizes,
-                marks,
-                families,
+                keys,
+                values,
+                entries,
             )
             if entry < 0:
                 continue
@@ -333,14 +336,10 @@ def _borrow_beginning(
                 1,
                 0,
                 sums,
-                stem_keys,
-                stem_values,
-                class_keys,
-                class_values,
                 sieve,
-                sizes,
-                marks,
-                families,
+                keys,
+                values,
+                entries,
             )
             if beside >= 0:
                 return first, entry
@@ -349,13 +348,13 @@ def _borrow_beginning(
 
 
 @compiled
-def _ends_in_joint(right: int, gap: Ints, sentence: Ints, part: Ints, joins: Ints) -> bool:
+def _ends_in_joint(right: int, state: Ints) -> bool:
     """Whether a list that goes on by commas comes to an `and` or `or`."""
-    for at in range(right + 1, min(right + _LONGEST_CHAIN, gap.size)):
-        if sentence[at] != sentence[right] or gap[at] & (WALL | OPEN | CLOSE):
+    for at in range(right + 1, min(right + _LONGEST_CHAIN, state.shape[1])):
+        if state[_SENTENCE, at] != state[_SENTENCE, right] or state[_GAP, at] & (WALL | OPEN | CLOSE):
             return False
-        if joins[at] == 2:
+        if state[_CONJUNCTION, at] == 2:
             return True
-        if part[at] == _UNKNOWN:
+        if state[_PART, at] == _UNKNOWN:
             return False
     return False

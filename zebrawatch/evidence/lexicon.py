@@ -12,7 +12,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -72,28 +72,39 @@ class Phrase(NamedTuple):
     marks: int = 0
 
 
+STEM, CLASS, GROUP, FACTS = 0, 1, 2, 3
+"""Columns of `Index.words`."""
+ROLE_BITS = 0xFF
+ADJECTIVE = 1 << 8
+"""A word that wants a noun after it."""
+LONGEST_SHIFT, LONGEST_BITS = 16, 0xFFFF
+FAMILY_SHIFT = 32
+SIZE, MARKS, KIN = 0, 1, 2
+"""Columns of `Index.entries`."""
+
+
+def facts_of(role: int, adjective: bool, longest: int, family: int) -> int:
+    """A word's facts as one number: its role, whether it is an adjective, the most content words of any entry it (or
+    one of its class) belongs to, and its family (words of one stem; a single word stands for another only within
+    it)."""
+    return role | (ADJECTIVE if adjective else 0) | longest << LONGEST_SHIFT | family << FAMILY_SHIFT
+
+
 class Index(NamedTuple):
     """The arrays matching reads, by word and by entry."""
 
-    role: npt.NDArray[np.uint8]
-    stem_hash: Hashes
-    class_hash: Hashes
-    family: Ints
-    """Words of one stem; a single word stands for another only within its family."""
-    adjective: npt.NDArray[np.bool_]
-    """Words that want a noun after them."""
-    longest: Ints
-    """Most content words of any entry this word (or one of its class) belongs to."""
-    stem_keys: Hashes
-    stem_values: Ints
-    class_keys: Hashes
-    class_values: Ints
+    words: Hashes
+    """A row a word, so that a word costs one look at memory: hash of its stem, of its class, of its group (the class
+    even where it says nothing), and its facts (see `facts_of`)."""
+    together: npt.NDArray[np.uint8]
+    """A bit for the low bits of the sum of two groups' hashes: whether an entry may hold both."""
     sieve: npt.NDArray[np.uint8]
     """A bit for the low bits of each key: most windows hold nothing, and one look says so."""
-    entry_size: Ints
-    entry_marks: Ints
-    entry_family: Ints
-    """Family of an entry's only word; -1 for longer entries."""
+    keys: Hashes
+    values: Ints
+    """Open table from keys, by stem and by class (other hashes, so one table serves both), to entries."""
+    entries: Ints
+    """A row an entry: SIZE (content words), MARKS, KIN (family of its only word; -1 for longer entries)."""
 
 
 @dataclass(frozen=True)
@@ -345,23 +356,37 @@ class _Builder:
             n_words=len(words),
             first_compound=first_compound,
             index=Index(
-                np.array([self.roles.get(word, CONTENT) for word in words], np.uint8),
-                np.array([self.stem_hashes[word] for word in words], np.uint64),
-                np.array([self.class_hashes[word] for word in words], np.uint64),
-                np.array([place[self.families.of(word)] for word in words], np.int32),
-                np.array([_is_adjective(word) for word in words], np.bool_),
-                np.array([longest[self.classes.of(word)] for word in words], np.int32),
-                *open_table(np.array(list(stems), np.uint64), list(stems.values())),
-                *open_table(np.array(list(classes), np.uint64), list(classes.values())),
-                _sieve([*stems, *classes]),
-                np.array(sizes, np.int32),
-                np.array(marks, np.int32),
-                np.array(families, np.int32),
+                np.array([self._row(word, place, longest, hashes) for word in words], np.uint64),
+                bit_table(self._together(entries, hashes), TOGETHER_BITS),
+                bit_table([*stems, *classes], SIEVE_BITS),
+                *open_table(np.array([*stems, *classes], np.uint64), [*stems.values(), *classes.values()]),
+                np.array([sizes, marks, families], np.int32).T.copy(),
             ),
             capital_a=place.get(CAPITAL_A, -1),
             entry_term=np.array(terms, np.int32),
             abbreviations=self.abbreviations,
         )
+
+    def _row(
+        self, word: str, place: dict[str, int], longest: dict[str, int], hashes: dict[str, int]
+    ) -> tuple[int, int, int, int]:
+        facts = facts_of(
+            self.roles.get(word, CONTENT),
+            _is_adjective(word),
+            longest[self.classes.of(word)],
+            place[self.families.of(word)],
+        )
+        return self.stem_hashes[word], self.class_hashes[word], self._group_hash(word, hashes), facts
+
+    def _group_hash(self, word: str, hashes: dict[str, int]) -> int:
+        return self._hash(word, self.classes, (), hashes, _SALT >> 1)
+
+    def _together(self, entries: Sequence[tuple[list[str], Phrase, int]], hashes: dict[str, int]) -> set[int]:
+        """Sums of the groups' hashes of any two words that stand in one entry."""
+        group = {word: self._group_hash(word, hashes) for bag, _, _ in entries for word in bag}
+        pairs = {pair for bag, _, _ in entries for pair in combinations(sorted({group[w] for w in bag}), 2)}
+        twice = {(group[w], group[w]) for bag, _, _ in entries if len(set(map(group.get, bag))) < len(bag) for w in bag}
+        return {(one + other) & ((1 << 64) - 1) for one, other in pairs | twice}
 
     def _hash(self, word: str, groups: _Groups, none: tuple[int, ...], hashes: dict[str, int], salt: int) -> int:
         return 0 if self.roles.get(word) in none else _splitmix(hashes[groups.of(word)] ^ salt)
@@ -370,7 +395,7 @@ class _Builder:
         """(content words, phrase, marks) of every phrase and of its compound spelling."""
         found = []
         for phrase, tokens in zip(self.phrases, split, strict=True):
-            for words in {tuple(word for word, _ in tokens), _with_compounds(tokens)}:
+            for words in dict.fromkeys((tuple(word for word, _ in tokens), _with_compounds(tokens))):
                 bag = [word for word in words if self.roles.get(word) not in (FILLER, LINK, JOINT)]
                 mark = phrase.marks
                 if any(gap & (COMMA | OPEN) for _, gap in tokens[1:]):
@@ -415,11 +440,13 @@ class _Builder:
 
 
 SIEVE_BITS = 21
+TOGETHER_BITS = 22
 
 
-def _sieve(keys: Sequence[int]) -> npt.NDArray[np.uint8]:
-    places = np.array(keys, np.uint64) & np.uint64((1 << SIEVE_BITS) - 1)
-    bits = np.zeros(1 << SIEVE_BITS, np.bool_)
+def bit_table(keys: Iterable[int], size: int) -> npt.NDArray[np.uint8]:
+    """A bit for the low `size` bits of each key."""
+    places = np.array(list(keys), np.uint64) & np.uint64((1 << size) - 1)
+    bits = np.zeros(1 << size, np.bool_)
     bits[places] = True
     return np.packbits(bits, bitorder="little")
 

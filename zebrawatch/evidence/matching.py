@@ -11,13 +11,26 @@ import numpy.typing as npt
 
 from zebrawatch.evidence.compiled import compiled, inlined
 from zebrawatch.evidence.lexicon import (
+    ADJECTIVE,
     CAPITALS,
+    CLASS,
     CONTENT,
+    FACTS,
+    FAMILY_SHIFT,
     FILLER,
+    GROUP,
     JOINT,
+    KIN,
     LINK,
+    LONGEST_BITS,
+    LONGEST_SHIFT,
+    MARKS,
     MODIFIER,
+    ROLE_BITS,
     SIEVE_BITS,
+    SIZE,
+    STEM,
+    TOGETHER_BITS,
     WITH_COMMA,
     WITH_JOINT,
     Index,
@@ -49,6 +62,8 @@ from zebrawatch.evidence.tokens import (
 
 WIDEST = 16
 _SIEVE = np.uint64((1 << SIEVE_BITS) - 1)
+_TOGETHER = np.uint64((1 << TOGETHER_BITS) - 1)
+_EIGHTH, _SEVEN = np.uint64(3), np.uint64(7)
 _MOST_FILLERS = 4
 WALL = STOP | COLON | SEMICOLON | QUESTION | EMPTY_BOX | EQUALS | DASH | PLUS | DOUBT | MINUS
 _SOFT = COMMA | OPEN | CLOSE
@@ -58,7 +73,7 @@ Bytes = npt.NDArray[np.uint8]
 
 @inlined
 def sifted(key: np.uint64, sieve: Bytes, keys: Hashes, values: Ints) -> int:
-    """Value of a key; the sieve first."""
+    """Entry of a key; the sieve first. -1 where there is none."""
     place = key & _SIEVE
     if not (sieve[place >> np.uint64(3)] >> (place & np.uint64(7))) & 1:
         return -1
@@ -66,55 +81,60 @@ def sifted(key: np.uint64, sieve: Bytes, keys: Hashes, values: Ints) -> int:
 
 
 @inlined
-def _matches(entry: int, count: int, soft: bool, joint: bool, spelled: bool, sizes: Ints, marks: Ints) -> bool:
-    if entry < 0 or sizes[entry] != count:
-        return False
-    mark = marks[entry]
+def _fits(mark: int, soft: bool, joint: bool, spelled: bool) -> bool:
+    """Whether the marks of an entry allow commas, conjunctions and small letters as they stand in a window."""
     if soft and not mark & WITH_COMMA:
         return False
     if joint and not mark & WITH_JOINT:
         return False
-    return spelled or not mark & CAPITALS
+    return spelled or mark & CAPITALS == 0
 
 
 @compiled
-def find_hits(words: Words, index: Index) -> tuple[Ints, Ints, Ints, Ints]:
-    """All windows that hold an entry; one hit a window, the closest reading first."""
-    word, gap, shape, sentence = words.word, words.gap, words.shape, words.sentence
-    role, stem_hash, class_hash, family = index.role, index.stem_hash, index.class_hash, index.family
-    adjective, longest, sieve = index.adjective, index.longest, index.sieve
-    stem_keys, stem_values, class_keys, class_values = (
-        index.stem_keys,
-        index.stem_values,
-        index.class_keys,
-        index.class_values,
-    )
-    sizes, marks, families = index.entry_size, index.entry_marks, index.entry_family
+def read_words(word: Ints, rows: Hashes) -> Hashes:
+    """Hashes and facts of a text's words, a row for each column of `Index.words`; zeros for unknown words."""
     n = word.size
+    out = np.zeros((4, n), np.uint64)
+    for k in range(n):
+        at = word[k]
+        if at >= 0:
+            for column in range(4):
+                out[column, k] = rows[at, column]
+    return out
+
+
+@compiled
+def find_hits(words: Words, read: Hashes, index: Index) -> tuple[Ints, Ints, Ints, Ints]:
+    """All windows that hold an entry; one hit a window, the closest reading first."""
+    gap, shape, sentence = words.gap, words.shape, words.sentence
+    stem, kind_of, group, facts = read[STEM], read[CLASS], read[GROUP], read[FACTS]
+    together, sieve, keys, values, listed = index.together, index.sieve, index.keys, index.values, index.entries
+    n = gap.size
     room = 64 + n
     first, last = np.empty(room, np.int32), np.empty(room, np.int32)
     entries, level = np.empty(room, np.int32), np.empty(room, np.int32)
     found = 0
     zero = np.uint64(0)
     for i in range(n):
-        at = word[i]
-        if at < 0 or role[at] == 0 or role[at] == FILLER or role[at] == JOINT or role[at] == LINK or longest[at] == 0:
+        begun = np.int64(facts[i])
+        opens = begun & ROLE_BITS
+        limit = (begun >> LONGEST_SHIFT) & LONGEST_BITS
+        if limit == 0 or opens in (0, FILLER, JOINT, LINK):
             continue
         stems = classes = plain_stems = plain_classes = zero
         count = plain_count = fillers = loose = 0
         soft = joint = linked = False
-        limit = np.int64(longest[at])
         j = i
         while j < n and j < i + WIDEST:
-            at = word[j]
             if j > i:
                 if sentence[j] != sentence[i] or gap[j] & WALL:
                     break
                 soft = soft or gap[j] & _SOFT != 0
                 joint = joint or gap[j] & SLASH != 0
-            if at < 0 or role[at] == 0:
+            here = np.int64(facts[j])
+            kind = here & ROLE_BITS
+            if kind == 0:
                 break
-            kind = role[at]
             if kind == JOINT:
                 joint = True
                 j += 1
@@ -127,38 +147,57 @@ def find_hits(words: Words, index: Index) -> tuple[Ints, Ints, Ints, Ints]:
                 j += 1
                 continue
             count += 1
-            if longest[at] == 0 and kind != MODIFIER:
+            reach = (here >> LONGEST_SHIFT) & LONGEST_BITS
+            if reach == 0 and kind != MODIFIER:
                 break
-            stems += stem_hash[at]
-            classes += class_hash[at]
+            if j > i and kind == CONTENT and opens == CONTENT:
+                place = (group[i] + group[j]) & _TOGETHER
+                if not (together[place >> _EIGHTH] >> (place & _SEVEN)) & 1:
+                    break  # no entry holds both, so no longer window does
+            stems += stem[j]
+            classes += kind_of[j]
             if kind != MODIFIER or j == i:
                 plain_count += 1
-                plain_stems += stem_hash[at]
-                plain_classes += class_hash[at]
-                limit = min(limit, np.int64(longest[at]))
-            if class_hash[at] != zero:
+                plain_stems += stem[j]
+                plain_classes += kind_of[j]
+                limit = min(limit, reach)
+            if kind_of[j] != zero:
                 loose += 1
             if plain_count > limit:
                 break
             spelled = shape[j] & (ALL_CAPITALS | INNER_CAPITAL) != 0
-            entry = sifted(stems, sieve, stem_keys, stem_values)
             depth = 0
-            if not _matches(entry, count, soft, joint, spelled, sizes, marks):
-                entry = -1
-                if plain_count < count and kind != MODIFIER:
-                    entry = sifted(plain_stems, sieve, stem_keys, stem_values)
-                    if not _matches(entry, plain_count, soft, joint, spelled, sizes, marks):
+            entry = -1
+            place = stems & _SIEVE
+            if (sieve[place >> _EIGHTH] >> (place & _SEVEN)) & 1:
+                entry = look_up(stems, keys, values)
+                if entry >= 0 and (
+                    listed[entry, SIZE] != count or not _fits(listed[entry, MARKS], soft, joint, spelled)
+                ):
+                    entry = -1
+            plain = plain_count < count and kind != MODIFIER
+            if entry < 0 and plain:
+                entry = sifted(plain_stems, sieve, keys, values)
+                if entry >= 0 and (
+                    listed[entry, SIZE] != plain_count or not _fits(listed[entry, MARKS], soft, joint, spelled)
+                ):
+                    entry = -1
+            if entry < 0 and classes != zero and not joint and not linked:
+                depth = 1
+                place = classes & _SIEVE
+                if (sieve[place >> _EIGHTH] >> (place & _SEVEN)) & 1:
+                    entry = look_up(classes, keys, values)
+                    if entry >= 0 and not _same_kind(
+                        listed[entry, MARKS], listed[entry, KIN], int(here >> FAMILY_SHIFT), loose, soft
+                    ):
                         entry = -1
-                if entry < 0 and classes != zero and not joint and not linked:
-                    depth = 1
-                    entry = sifted(classes, sieve, class_keys, class_values)
-                    if entry >= 0 and not _same_kind(entry, at, loose, soft, family, marks, families):
+                if entry < 0 and plain:
+                    entry = sifted(plain_classes, sieve, keys, values)
+                    if entry >= 0 and not _same_kind(
+                        listed[entry, MARKS], listed[entry, KIN], int(here >> FAMILY_SHIFT), 2, soft
+                    ):
                         entry = -1
-                    if entry < 0 and plain_count < count and kind != MODIFIER:
-                        entry = sifted(plain_classes, sieve, class_keys, class_values)
-                        if entry >= 0 and not _same_kind(entry, at, 2, soft, family, marks, families):
-                            entry = -1
-            if entry >= 0 and depth == 1 and j > i and adjective[at] and _goes_on(j, word, gap, sentence, role):
+            if entry >= 0 and depth == 1 and j > i and here & ADJECTIVE and _goes_on(j, facts, gap, sentence):
                 entry = -1
             if entry >= 0:
                 if found == first.size:
@@ -171,22 +210,20 @@ def find_hits(words: Words, index: Index) -> tuple[Ints, Ints, Ints, Ints]:
 
 
 @inlined
-def _goes_on(j: int, word: Ints, gap: Ints, sentence: Ints, role: Bytes) -> bool:
-    """Whether a content word, known or not, follows at once."""
-    if j + 1 >= word.size or sentence[j + 1] != sentence[j] or gap[j + 1] & ~(SPACE | HYPHEN):
+def _goes_on(j: int, facts: Hashes, gap: Ints, sentence: Ints) -> bool:
+    """Whether a content word follows at once."""
+    if j + 1 >= gap.size or sentence[j + 1] != sentence[j] or gap[j + 1] & ~(SPACE | HYPHEN):
         return False
-    after = word[j + 1]
-    return bool(after >= 0 and (role[after] == CONTENT or role[after] > LINK))
+    return bool(np.int64(facts[j + 1]) & ROLE_BITS == CONTENT)
 
 
 @inlined
-def _same_kind(entry: int, word: int, loose: int, soft: bool, family: Ints, marks: Ints, families: Ints) -> bool:
+def _same_kind(mark: int, kin: int, family: int, loose: int, soft: bool) -> bool:
     """A single word stands for another only within its family; more words may vary by class."""
-    mark = marks[entry]
     if soft and not mark & WITH_COMMA:
         return False
-    if families[entry] >= 0:
-        return loose == 1 and families[entry] == family[word]
+    if kin >= 0:
+        return loose == 1 and kin == family
     return loose > 1
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from zebrawatch.evidence.compiled import compiled
 from zebrawatch.evidence.tables import rows
-from zebrawatch.evidence.tokens import Hashes, Ints, Tokens, look_up, open_table, split_words, word_hashes
+from zebrawatch.evidence.tokens import DIGITS, Hashes, Ints, Tokens, look_up, open_table, split_words, word_hashes
 
 _NUMBER = r"[<>≤≥~]?\s*(\d{1,3}(?:[ ,\u202f\u00a0]\d{3})+|\d{1,6}(?:\.\d{1,3})?)"
 _BETWEEN = (
@@ -79,20 +79,24 @@ def _anchors() -> tuple[Hashes, Ints]:
 
 
 @compiled
-def anchored(hashes: Hashes, sentence: Ints, keys: Hashes, values: Ints) -> Ints:
-    """Sentences that hold a word a measure's name ends in, in order."""
+def anchored(hashes: Hashes, shape: Ints, sentence: Ints, keys: Hashes, values: Ints) -> Ints:
+    """Sentences that hold a word a measure's name ends in, and a number after it, in order."""
     found = np.empty(hashes.size, np.int32)
     n = 0
+    named = -1
     for i in range(hashes.size):
-        if look_up(hashes[i], keys, values) >= 0 and (n == 0 or found[n - 1] != sentence[i]):
-            found[n] = sentence[i]
+        if named != sentence[i]:
+            if look_up(hashes[i], keys, values) >= 0:
+                named = sentence[i]
+        elif shape[i] & DIGITS and (n == 0 or found[n - 1] != named):
+            found[n] = named
             n += 1
     return found[:n].copy()
 
 
 def find_values(text: str, tokens: Tokens, sentence: Ints) -> list[Value]:
     """Values beyond their limits, in order."""
-    numbers = anchored(tokens.hash, sentence, *_anchors())
+    numbers = anchored(tokens.hash, tokens.shape, sentence, *_anchors())
     if not numbers.size:
         return []
     found: list[Value] = []

@@ -9,30 +9,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from zebrawatch.evidence.abbreviations import resolve_senses, with_spelled_out
 from zebrawatch.evidence.assertion import FAMILY, NEGATED, RELATIVES, Judge, assertion_of
 from zebrawatch.evidence.compiled import compiled
 from zebrawatch.evidence.coordination import find_coordinated
-from zebrawatch.evidence.lexicon import BY_CONTEXT, CAPITALS, OPPOSITE, Lexicon
-from zebrawatch.evidence.matching import find_hits, keep_longest
+from zebrawatch.evidence.lexicon import BY_CONTEXT, CAPITALS, MARKS, OPPOSITE, Index, Lexicon
+from zebrawatch.evidence.matching import find_hits, keep_longest, read_words
 from zebrawatch.evidence.measurements import Value, find_values
-from zebrawatch.evidence.sentences import sentence_bounds, sentences
+from zebrawatch.evidence.sentences import SHORTENED, bounds_of, split_sentences
 from zebrawatch.evidence.tokens import (
     ALL_CAPITALS,
     Hashes,
     Ints,
     Tokens,
     Words,
-    tokenise,
+    character_tables,
+    code_points,
+    tokenise_points,
     word_hashes,
 )
 
 _A = word_hashes(["a"])[0]
 _FAR = 64  # words; no finding is longer
+_PATIENT: tuple[str, str | None] = ("patient", None)
 _ASSERTIONS = tuple(assertion_of(bits) for bits in range(32))
 
 
@@ -96,11 +101,11 @@ class Recogniser:
         measured = self._measured(tokens, sentence, values) if values else []
         if not spans[0].size:
             return measured
-        marks = self.lexicon.index.entry_marks[spans[2]]
+        marks = self.lexicon.index.entries[spans[2], MARKS]
         terms = self.lexicon.entry_term[spans[2]]
         if np.bitwise_or.reduce(marks) & BY_CONTEXT:
             spans, terms = resolve_senses(text, tokens, spans, self.lexicon)
-            marks = self.lexicon.index.entry_marks[spans[2]]
+            marks = self.lexicon.index.entries[spans[2], MARKS]
         opposite = marks & OPPOSITE != 0
         first, last = spans[0], spans[1]
         if not self.opposites:
@@ -136,26 +141,28 @@ class Recogniser:
     def _mentions(
         self, tokens: Tokens, sentence: Ints, first: Ints, last: Ints, terms: Ints, meaning: Ints, who: Ints
     ) -> list[Mention]:
+        if not first.size:
+            return []
         ids = self.lexicon.hpo_ids
-        begins, ends = sentence_bounds(sentence, tokens.start, tokens.end)
-        at = sentence[first]
-        return [
-            Mention(
-                start, end, ids[term], "text", _ASSERTIONS[bits], "family" if bits & FAMILY else "patient",
-                RELATIVES[relative] if bits & FAMILY and relative >= 0 else None, begin, stop,
-            )
-            for start, end, term, bits, relative, begin, stop in zip(
-                tokens.start[first].tolist(), tokens.end[last].tolist(), terms.tolist(), meaning.tolist(), who.tolist(),
-                begins[at].tolist(), ends[at].tolist(), strict=True,
-            )
-        ]  # fmt: skip
+        begins, ends = bounds_of(sentence[first], sentence, tokens.start, tokens.end)
+        bits = meaning.tolist()
+        told = [
+            ("family", RELATIVES[relative] if relative >= 0 else None) if bit & FAMILY else _PATIENT
+            for bit, relative in zip(bits, who.tolist(), strict=True)
+        ]
+        columns = zip(
+            tokens.start[first].tolist(), tokens.end[last].tolist(), [ids[term] for term in terms.tolist()],
+            repeat("text"), [_ASSERTIONS[bit] for bit in bits], [one for one, _ in told], [one for _, one in told],
+            begins.tolist(), ends.tolist(), strict=False,
+        )  # fmt: skip
+        return list(map(Mention._make, columns))
 
     def spans(self, text: str) -> list[tuple[int, int, str]]:
         """(start, end, HPO id) of mentions without judging them; abbreviations stay out."""
         if not text:
             return []
         tokens, _, first, last, entry = self._read(text)
-        marks = self.lexicon.index.entry_marks[entry]
+        marks = self.lexicon.index.entries[entry, MARKS]
         if np.bitwise_or.reduce(marks) & CAPITALS:
             plain = marks & CAPITALS == 0
             first, last, entry = first[plain], last[plain], entry[plain]
@@ -173,18 +180,47 @@ class Recogniser:
     def _read(self, text: str) -> tuple[Tokens, Ints, Ints, Ints, Ints]:
         """Words, sentence of each word, and first word, last word and entry of each mention in order."""
         lexicon = self.lexicon
-        tokens = tokenise(text, lexicon.word_keys, lexicon.word_values, lexicon.first_compound)
-        sentence = sentences(tokens)
-        words = Words(tokens.word, tokens.gap, tokens.shape, sentence)
-        mark_capital_a(words, tokens.hash, _A, lexicon.capital_a)
-        first, last, entry, level = find_hits(words, lexicon.index)
-        if not self.nested:
-            keep = keep_longest(first, last, level, tokens.start, tokens.end)
-            first, last, entry = first[keep], last[keep], entry[keep]
-        more = find_coordinated(words, lexicon.index)
-        if more[0].size:
-            first, last, entry = _merge(first, last, entry, *more)
-        return tokens, sentence, first, last, entry
+        start, end, word, gap, shape, line, hashes, sentence, first, last, entry = read_note(
+            code_points(text), *character_tables(), lexicon.word_keys, lexicon.word_values, lexicon.first_compound,
+            SHORTENED, _A, lexicon.capital_a, lexicon.index, self.nested,
+        )  # fmt: skip
+        return Tokens(start, end, word, gap, shape, line, hashes), sentence, first, last, entry
+
+
+@compiled
+def read_note(
+    points: npt.NDArray[np.uint32],
+    classes: npt.NDArray[np.uint8],
+    folds: npt.NDArray[np.uint32],
+    word_keys: Hashes,
+    word_values: Ints,
+    first_compound: int,
+    shortened: Hashes,
+    a_hash: np.uint64,
+    capital_a: int,
+    index: Index,
+    nested: bool,
+) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints, Hashes, Ints, Ints, Ints, Ints]:
+    """Columns of the words (as in Tokens), sentence of each, and first word, last word and entry of each mention.
+
+    One compiled call: handing the steps' arrays to Python and back took as long as the steps.
+    """
+    n, start, end, word, gap, shape, line, hashes = tokenise_points(
+        points, classes, folds, word_keys, word_values, first_compound
+    )
+    start, end, word, gap, shape, line, hashes = start[:n], end[:n], word[:n], gap[:n], shape[:n], line[:n], hashes[:n]
+    sentence = split_sentences(gap, shape, line, start, end, hashes, shortened)
+    words = Words(word, gap, shape, sentence)
+    mark_capital_a(words, hashes, a_hash, capital_a)
+    read = read_words(word, index.words)
+    first, last, entry, level = find_hits(words, read, index)
+    if not nested:
+        keep = keep_longest(first, last, level, start, end)
+        first, last, entry = first[keep], last[keep], entry[keep]
+    more_first, more_last, more_entry, core = find_coordinated(words, read, index)
+    if core.size:
+        first, last, entry = _merge(first, last, entry, more_first, more_last, more_entry, core)
+    return start, end, word, gap, shape, line, hashes, sentence, first, last, entry
 
 
 @compiled

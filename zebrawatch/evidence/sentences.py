@@ -31,6 +31,7 @@ from zebrawatch.evidence.tokens import (
 _WRAPPED_AT = 55
 """Lines at least this long are taken as wrapped where nothing else ends them."""
 _LOOK_AHEAD = 5
+_MAY_BREAK = BLANK | BULLET | EMPTY_BOX | STOP | QUESTION | NEWLINE
 
 # Words whose full stop ends no sentence.
 _SHORTENED = [
@@ -96,7 +97,7 @@ def split_sentences(
     sentence = np.empty(n, np.int32)
     number = 0
     for i in range(n):
-        if i and _breaks(i, gap, shape, line, start, end, hashes, shortened):
+        if i and gap[i] & _MAY_BREAK and _breaks(i, gap, shape, line, start, end, hashes, shortened):
             number += 1
         sentence[i] = number
     return sentence
@@ -134,16 +135,12 @@ def _breaks(
 
 
 @compiled
-def sentence_bounds(sentence: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints]:
-    """First and last character of each sentence: from its first word to the end of its last."""
-    count = sentence[-1] + 1 if sentence.size else 0
-    first, last = np.empty(count, np.int32), np.empty(count, np.int32)
-    previous = -1
-    for i in range(sentence.size):
-        if sentence[i] != previous:
-            previous = sentence[i]
-            first[previous] = start[i]
-        last[previous] = end[i]
+def bounds_of(numbers: Ints, sentence: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints]:
+    """First and last character of the sentences with these numbers: from its first word to the end of its last."""
+    first, last = np.empty(numbers.size, np.int32), np.empty(numbers.size, np.int32)
+    for k in range(numbers.size):
+        first[k] = start[np.searchsorted(sentence, numbers[k])]
+        last[k] = end[np.searchsorted(sentence, numbers[k], side="right") - 1]
     return first, last
 
 
