@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 import zebrawatch
 from assets.night_run import NightRun, code_digest
+from connectors.configuration import Configuration
+from connectors.lake import Lake
 from zebrawatch.evidence.ranking import RankingParameters
 from zebrawatch.outcome.protocol import Protocol
 from zebrawatch.schemas import LAKE_SCHEMA_VERSION
@@ -42,3 +45,18 @@ def identity_of(run: NightRun) -> dict[str, Any]:
         "code": f"{version('zebrawatch')}+{code_digest(zebrawatch)}",
         "schema": LAKE_SCHEMA_VERSION,
     }
+
+
+def keep_settings(run: NightRun) -> None:
+    """Keep in the lake what `identity.configuration` is the digest of, so that the run can be made again."""
+    folder = run.lake.root / "settings"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    (folder / f"{run.configuration.digest()}.json").write_bytes(run.configuration.relevant())
+
+
+def kept_settings(lake: Lake, identity: Mapping[str, Any], configuration: Configuration) -> Configuration | None:
+    """The configuration under which a run was made; None where it was not kept and is no longer the one that holds."""
+    if identity.get("configuration") == configuration.digest():
+        return configuration
+    kept = lake.root / "settings" / f"{identity.get('configuration')}.json"
+    return configuration.as_it_was(kept.read_bytes()) if kept.is_file() else None

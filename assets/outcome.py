@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import reporting
-from assets.identity import identity_of
+from assets import publication, reporting
+from assets.identity import identity_of, keep_settings
 from assets.night_run import NightRun
 from connectors.mlflow_runs import MlflowStore, RegisteredObject, flatten_identity, record_run
 from zebrawatch.errors import SourceError
@@ -64,6 +64,8 @@ def published(run: NightRun) -> dict[str, Any]:
     folder = run.lake.reports / str(run.nights)
     pages = reporting.write_reports(run, outcome, identity, folder)
     mlflow_run = _record(run, outcome, identity, pages)
+    tables = publication.write(run, outcome, people(run))
+    keep_settings(run)
     run.lake.publish(
         run.nights,
         list(run.written.values()),
@@ -77,6 +79,7 @@ def published(run: NightRun) -> dict[str, Any]:
         "nights": len(run.nights),
         "patient_report": str(pages.patients),
         "summary": str(pages.summary),
+        "published": str(tables),
         "mlflow_run": mlflow_run,
     }
 

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from assets.night_run import NightRun
+from connectors.lake import Lake
 from zebrawatch.nights import NightRange
 from zebrawatch.outcome.episodes import Episode as OutcomeEpisode
 from zebrawatch.outcome.episodes import episodes_of
@@ -53,8 +54,8 @@ class Pages:
 def write_reports(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], folder: Path) -> Pages:
     """Write both reports and the aggregate figures below `folder` (in the lake)."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    provenance = _provenance(run)
-    flat = {key: str(value) for key, value in _flat(identity)}
+    provenance = provenance_of(run)
+    flat = {key: str(value) for key, value in flat_identity(identity)}
     patients = folder / "patients.html"
     patients.write_text(patient_report(_patient_report(run, provenance, flat)), encoding="utf-8")
     summary = folder / "summary.html"
@@ -66,9 +67,10 @@ def write_reports(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], 
     return Pages(patients, summary, aggregates)
 
 
-def _provenance(run: NightRun) -> Provenance:
+def provenance_of(run: NightRun, data_to: date | None = None) -> Provenance:
+    """What the outputs of a run rest on."""
     releases = "; ".join(f"{name} {release}" for name, release in sorted(run.knowledge.releases.items()))
-    return Provenance(run.lake.about().get("data_kind", "real"), ("evidence",), releases, run.nights.last)
+    return Provenance(run.lake.about().get("data_kind", "real"), ("evidence",), releases, data_to or run.nights.last)
 
 
 def ranges_of(nights: Iterable[date]) -> list[NightRange]:
@@ -101,10 +103,11 @@ def numbers_of(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     return found
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def flat_identity(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Nested values under dotted names."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat_identity(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
@@ -126,6 +129,11 @@ def _patient_report(run: NightRun, provenance: Provenance, identity: Mapping[str
         tuple(charts.patient(subject) for subject in alerted),
         identity,
     )
+
+
+def alerted_patient(run: NightRun, subject: int) -> page.AlertedPatient:
+    """One alerted patient as the patient-level report shows them."""
+    return _Charts(run, [subject], _rows(run, FLAGS, "night", [subject])).patient(subject)
 
 
 def _rows(
@@ -390,7 +398,7 @@ def _summary(
         burden=burden_classes(outcome.classified),
         rows=tuple(_row_counts(run)),
         quarantine=tuple(_quarantine(run)),
-        lateness=tuple(_lateness(run)),
+        lateness=tuple(lateness_of(run.lake)),
         coverage=tuple(_coverage(run)),
         duplication_rate=(len(findings) - findings["copied_from"].null_count) / max(1, len(findings)),
         identity=identity,
@@ -425,9 +433,12 @@ def _quarantine(run: NightRun) -> Iterable[page.QuarantineReason]:
     return (page.QuarantineReason(kind, reason, lines) for (kind, reason), lines in sorted(rows.items()))
 
 
-def _lateness(run: NightRun) -> Iterable[page.Lateness]:
+def lateness_of(lake: Lake, night: date | None = None) -> Iterable[page.Lateness]:
+    """How late rows came, by resource type: all, or those that became known on a night."""
+    wanted = None if night is None else pc.field("known_night") == pc.scalar(night)
     for table in (NOTES, EVENTS):
-        rows = run.lake.arrow(table, ["resource_type", "event_time", "available_at", "available_grade"]).to_pandas()
+        columns = ["resource_type", "event_time", "available_at", "available_grade"]
+        rows = lake.arrow(table, columns, rows=wanted).to_pandas()
         rows["days"] = (rows["available_at"] - rows["event_time"]).dt.total_seconds() / 86_400
         for kind, group in rows.groupby("resource_type"):
             late = group["days"].dropna()

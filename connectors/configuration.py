@@ -159,6 +159,11 @@ class Configuration(Section, frozen=True):
         return lake.parent if lake == Path("var/lake").absolute() else lake.with_name(lake.name + "-state")
 
     @property
+    def published_folder(self) -> Path:
+        """Folder of the aggregate tables and the dashboard page; they hold no row about one person."""
+        return self.state_folder / "published"
+
+    @property
     def mlflow_uri(self) -> str:
         """MLflow's tracking store."""
         return self.state.mlflow_uri or f"sqlite:///{self.state_folder / 'mlflow.db'}"
@@ -177,8 +182,8 @@ class Configuration(Section, frozen=True):
         """Whether the source is a FHIR server rather than a folder."""
         return bool(re.match(r"https?://", self.source.location))
 
-    def digest(self) -> str:
-        """Digest of everything that changes results (not of where things lie), first 16 hex digits of a sha256."""
+    def relevant(self) -> bytes:
+        """Everything that changes results (not where things lie), as JSON in one order."""
         relevant = {
             "timezone": self.site.timezone,
             "availability": self.availability,
@@ -187,7 +192,21 @@ class Configuration(Section, frozen=True):
             "evidence": self.evidence,
             "policy": self.policy,
         }
-        return hashlib.sha256(msgspec.json.encode(relevant, order="sorted")).hexdigest()[:16]
+        return msgspec.json.encode(relevant, order="sorted")
+
+    def digest(self) -> str:
+        """Digest of everything that changes results, first 16 hex digits of a sha256."""
+        return hashlib.sha256(self.relevant()).hexdigest()[:16]
+
+    def as_it_was(self, relevant: bytes) -> Configuration:
+        """This configuration with what `relevant()` once gave: a run is made again under its own settings."""
+        kept: dict[str, Any] = msgspec.json.decode(relevant)
+        values = msgspec.to_builtins(self)
+        for section in ("availability", "conformance", "evidence", "policy"):
+            values[section] = kept[section]
+        values["site"]["timezone"] = kept["timezone"]
+        values["source"]["resource_types"] = kept["resource_types"]
+        return from_values(values, "the lake's kept settings")
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Configuration:

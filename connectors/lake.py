@@ -62,6 +62,7 @@ class PublishedNight:
     versions: Mapping[str, int]
     digests: Mapping[str, str]
     identity: Mapping[str, Any]
+    run_id: str = ""
 
 
 class Lake:
@@ -336,6 +337,7 @@ class Lake:
                 json.loads(row["versions"]),
                 json.loads(row["digests"]),
                 json.loads(row["identity"]),
+                row["run_id"] or "",
             )
             for _, row in sorted(newest.items())
         ]

@@ -190,6 +190,18 @@ def model_versions(store: MlflowStore, name: str) -> list[tuple[int, str, tuple[
     return sorted(rows, reverse=True)
 
 
+def tag_run(store: MlflowStore, run_id: str, name: str, value: str) -> None:
+    """Put a short tag on a recorded run, such as where an audit of it lies; a run that is gone is passed over."""
+    _check_name(name, "tags")
+    try:
+        client, _ = _client(store)
+        client.set_tag(run_id, name, value)
+    except MlflowException:
+        return  # the store was emptied since: there is nothing to link from
+    except SQLAlchemyError as error:
+        raise RunRecordError(f"the run could not be tagged in {store.database}: {_first_line(error)}") from error
+
+
 # -- what may come in ----------------------------------------------------------------------------------------------
 
 

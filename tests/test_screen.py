@@ -238,10 +238,96 @@ def test_the_result_has_every_key_it_promises(screened: Lake, monkeypatch: pytes
     assert "ectopia lentis" in Path(said["report"]).read_text()
 
 
+@pytest.fixture(scope="module")
+def audited(screened: Lake) -> Iterator[Callable[[str], tuple[int, str]]]:
+    """`zebrawatch audit` over the screened story: its status, and the page it wrote."""
+    from typer.testing import CliRunner
+
+    from pipelines.commands.main import app
+
+    def audit(*words: str) -> tuple[int, str]:
+        settings = {
+            "ZEBRAWATCH_LAKE__FOLDER": str(screened.root),
+            "ZEBRAWATCH_SITE__KEY_FILE": str(screened.root.parent / "site.key"),
+        }
+        said = CliRunner().invoke(app, ["audit", *words, "--lake", str(screened.root), "--json"], env=settings)
+        assert said.exit_code in (0, 1), said.output
+        return said.exit_code, (Path(json.loads(said.stdout.splitlines()[-1])["bundle"]) / "index.html").read_text()
+
+    before = dict(os.environ)
+    yield audit
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_a_flag_is_made_again_from_its_raw_lines(screened: Lake, audited: Callable[..., tuple[int, str]]) -> None:
+    maria = subject_id_of("maria", KEY)
+    status, page = audited(f"{maria:016x}"[:10])
+    assert status == 0
+    assert "are the same" in page
+    assert "DocumentReference.ndjson, line 3" in page  # the eyes' note, whence the lens
+    (bundle,) = (screened.root / "audit").glob("flag-*/bundle.json")
+    told = json.loads(bundle.read_text())
+    assert {one["table"]: one["verdict"] for one in told["rebuild"]["compared"]} == dict.fromkeys(
+        ("patients", "notes", "events", "findings", "namings", "candidates", "suspicions", "flags"), "same"
+    )
+    assert bundle.stat().st_mode & 0o077 == 0
+    assert "Screening aid, not a diagnosis" in told["statement"]
+
+
+def test_a_flag_whose_stored_rows_were_changed_is_told(screened: Lake, audited: Callable[..., tuple[int, str]]) -> None:
+    """Somebody edits a file of the table `flags` behind the lake's back."""
+    import pyarrow.parquet as pq
+
+    maria = subject_id_of("maria", KEY)
+    files = sorted((screened.root / "tables" / "flags").glob("night_range=*/*.parquet"))
+    kept = {path: path.read_bytes() for path in files}
+    for path in files:
+        rows = pq.read_table(path)
+        threshold = rows.schema.get_field_index("threshold")
+        changed = rows.set_column(threshold, "threshold", [[0.5] * rows.num_rows])
+        pq.write_table(changed.cast(rows.schema), path)
+    try:
+        status, page = audited(str(maria))
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
+    assert status == 1
+    assert "DIFFERS from the stored one in flags" in page
+
+
+def test_a_night_is_looked_over_whole(audited: Callable[..., tuple[int, str]]) -> None:
+    status, page = audited("night", "2025-03-04")
+    assert status == 0
+    assert "raw files are as pulled" in page
+    assert "maria" not in page
+    assert f"{subject_id_of('maria', KEY):016x}" in page or "No alert was raised" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nobody"], "There is no flag nobody"),
+        (["night", "soon"], "not a date"),
+        (["night", "1999-01-01"], "not published"),
+    ],
+)
+def test_what_cannot_be_audited_is_said_in_one_sentence(screened: Lake, words: list[str], sentence: str) -> None:
+    from typer.testing import CliRunner
+
+    from pipelines.commands.main import app
+    from zebrawatch.errors import ZebrawatchError
+
+    said = CliRunner().invoke(app, ["audit", *words, "--lake", str(screened.root)])
+    assert isinstance(said.exception, ZebrawatchError)
+    assert sentence in str(said.exception)
+
+
 def test_no_patient_data_leave_the_lake(screened: Lake) -> None:
     """Names of patients and words of notes are searched in everything written beside the lake."""
     state = screened.root.with_name(screened.root.name + "-state")
     planted = [b"maria", b"ectopia lentis on both sides", b"Straight leg raise", b"Mother asks about headache"]
+    assert {"dashboard.html", "published.duckdb", "groups.parquet"} <= {path.name for path in state.glob("published/*")}
     written = [path for path in state.rglob("*") if path.is_file()]
     assert written
     leaks = [(path.name, word) for path in written for word in planted if word in path.read_bytes()]

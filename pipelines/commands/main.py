@@ -8,7 +8,19 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from pipelines.commands import benchmark, config, demo, doctor, export, knowledge, lake, quarantine, review, screen
+from pipelines.commands import (
+    audit,
+    benchmark,
+    config,
+    demo,
+    doctor,
+    export,
+    knowledge,
+    lake,
+    quarantine,
+    review,
+    screen,
+)
 from pipelines.commands.leadtime_benchmark import leadtime
 from zebrawatch.errors import ZebrawatchError
 
@@ -18,6 +30,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.command("screen")(screen.screen)
 app.command("review")(review.review)
+app.command("audit")(audit.audit)
 app.command("demo-hospital")(demo.demo_hospital)
 app.command("doctor")(doctor.doctor)
 app.add_typer(benchmark.app, name="benchmark")

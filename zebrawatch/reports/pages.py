@@ -99,6 +99,11 @@ def summary_report(report: SummaryReport) -> str:
     return _encodable(page)
 
 
+def render(template: str, **values: Any) -> str:
+    """A page of this package's templates, with the style sheet that all share."""
+    return _encodable(_environment().get_template(template).render(style=_style(), **values))
+
+
 def _encodable(page: str) -> str:
     """The page without lone surrogates: notes may hold them, UTF-8 files may not."""
     return page.encode("utf-8", "replace").decode("utf-8")
@@ -225,6 +230,11 @@ class PatientView:
     events: tuple[EventRow, ...]
     most_for: float
     most_against: float
+
+
+def view_of(patient: AlertedPatient) -> PatientView:
+    """A patient's part of a page, with everything the template shows worked out."""
+    return _view(patient, _key_length([patient.key]))
 
 
 def _view(patient: AlertedPatient, length: int) -> PatientView:
