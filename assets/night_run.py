@@ -244,7 +244,7 @@ class NightRun:
     @cached_property
     def code_map(self) -> CodeMap:
         """Codes and names of findings."""
-        return CodeMap.build(self.ontology, self.files.mondo.get("mondo_exactmatch_icd10cm"))
+        return CodeMap.build(self.ontology, self.files.mondo.get("icd10cm"))
 
     @property
     def policy(self) -> AlertPolicy:

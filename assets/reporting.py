@@ -121,7 +121,7 @@ def _patient_report(run: NightRun, provenance: Provenance, identity: Mapping[str
     screened = len({row["subject_id"] for row in _rows(run, PATIENTS, "known_night", columns=["subject_id"])})
     charts = _Charts(run, alerted, flags)
     return page.PatientReport(
-        run.nights,
+        NightRange(run.first_screened, run.nights.last),
         provenance,
         screened,
         run.policy.threshold,

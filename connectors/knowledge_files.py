@@ -38,7 +38,8 @@ def knowledge_files(folder: str = "") -> KnowledgeFiles:
         return chosen / name if chosen and (chosen / name).is_file() else shipped / name
 
     orphanet = chosen / ORPHANET_NAME if chosen and (chosen / ORPHANET_NAME).is_file() else None
-    mondo = {path.name.split(".")[0]: path for path in sorted(chosen.glob(MONDO_PATTERN))} if chosen else {}
+    tables = sorted(chosen.glob(MONDO_PATTERN)) if chosen else []
+    mondo = {path.name.split(".")[0].removeprefix("mondo_exactmatch_"): path for path in tables}
     return KnowledgeFiles(best("hp.obo"), best("phenotype.hpoa"), best("genes_to_phenotype.txt"), orphanet, mondo)
 
 
