@@ -20,7 +20,7 @@ from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.ranking import RankingParameters
 from zebrawatch.nights import month_of
 from zebrawatch.schemas import CANDIDATES, EVENTS, FINDINGS, NAMINGS, NOTES, PATIENTS, Table
-from zebrawatch.timeline.asof import merges, spans, with_merged
+from zebrawatch.timeline.asof import apart, merges, spans, with_merged
 
 READABLE = "not deleted and not restricted and text is not null"
 
@@ -127,13 +127,15 @@ def _make_backgrounds(run: NightRun) -> Mapping[str, Background]:
     ancestors = run.spark.createDataFrame(
         pa.table({"hpo_id": [c[0] for c in closure], "term": [c[1] for c in closure]})
     )
-    steps = score.background_steps(_standing_findings(run), ancestors).collect()
-    entries = _entry_months(run)
+    people = run.table(PATIENTS).where(F.col("known_night") <= F.lit(run.nights.last))
+    merged = merges(people)
+    steps = score.background_steps(apart(_standing_findings(run), merged), ancestors).collect()
+    seen = score.patient_steps(people, merged).collect()
     made = {}
     for month in sorted(
         {month_of(night) for night in run.nights} | {month_of(run.first_screened)} | set(_earlier_months(run))
     ):
-        n_patients = sum(count for entry, count in entries.items() if entry < month)
+        n_patients = sum(row["step"] for row in seen if row["month"] < month)
         patients: dict[str, int] = {}
         for row in steps:
             if row["month"] < month:
@@ -148,14 +150,6 @@ def _earlier_months(run: NightRun) -> list[str]:
     """Months of scores that stand from before the range: needed to tell what only a new background moved."""
     nights = run.lake.arrow(CANDIDATES, ["night"])["night"]
     return sorted({month_of(night) for night in pc.unique(nights).to_pylist()})
-
-
-def _entry_months(run: NightRun) -> dict[str, int]:
-    entries = run.table(PATIENTS).groupBy("subject_id").agg(F.min("known_night").alias("entry"))
-    rows = (
-        entries.groupBy(F.date_format("entry", "yyyy-MM").alias("month")).agg(F.count("*").alias("patients")).collect()
-    )
-    return {row["month"]: row["patients"] for row in rows}
 
 
 def _standing_findings(run: NightRun) -> DataFrame:

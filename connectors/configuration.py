@@ -100,7 +100,7 @@ class Evidence(Section, frozen=True):
 class Policy(Section, frozen=True):
     """When a patient is alerted."""
 
-    threshold: float = 0.01
+    threshold: float = 0.008
     shown: int = 5
     persistence_nights: int = 0
     same_episode_days: int = 90

@@ -9,9 +9,9 @@ from typing import Any
 from lake_rows import frame
 from pyspark.sql import DataFrame, SparkSession
 
-from zebrawatch.engine.score import background_steps
+from zebrawatch.engine.score import background_steps, patient_steps
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS
-from zebrawatch.timeline.asof import latest, merges, spans, with_merged
+from zebrawatch.timeline.asof import apart, latest, merges, spans, with_merged
 
 DAY0 = date(2025, 1, 1)
 SPLEEN, ABDOMEN = "HP:0001744", "HP:0001438"
@@ -133,6 +133,22 @@ def test_a_merge_passes_findings_on_from_its_night_and_an_unmerge_takes_them_bac
         (2, "late"): (night(12), night(20)),
         (2, "gone"): (night(10), night(11)),
     }
+
+
+def test_merged_records_count_once_in_the_background(spark: SparkSession) -> None:
+    """Record 1 is merged into 2 in January, apart again in March, merged for good in May; both had the finding."""
+    people = frame(
+        spark,
+        PATIENTS,
+        [patient(1, "a", 0), patient(1, "b", 10, 2), patient(1, "c", 70), patient(1, "d", 125, 2), patient(2, "e", 0)],
+    )
+    merged = merges(people)
+    rows = apart(with_merged(findings(spark, (1, SPLEEN, 3, None), (2, SPLEEN, 40, None)), merged), merged)
+    ancestors = spark.createDataFrame([(SPLEEN, SPLEEN)], "hpo_id string, term string")
+    told = {row["month"]: row["step"] for row in background_steps(rows, ancestors).collect()}
+    assert {month: step for month, step in told.items() if step} == {"2025-01": 1, "2025-03": 1, "2025-05": -1}
+    counted = {row["month"]: row["step"] for row in patient_steps(people, merged).collect()}
+    assert counted == {"2025-01": 1, "2025-03": 1, "2025-05": -1}
 
 
 def test_the_latest_version_of_a_night(spark: SparkSession) -> None:

@@ -21,7 +21,11 @@ def test_an_ancestor_has_at_least_as_many_patients() -> None:
     assert background.version == "background@2025-05"
     assert background.fitted_through == date(2025, 4, 30)
     half = np.full(len(knowledge.terms), 0.5)
-    assert background.probability(half, 100, 1e-5)[seizure] == pytest.approx((7 + 50) / 200)
+    asked = {"patients": 100.0, "floor": 1e-5}
+    assert background.probability(half, known=50.0, **asked)[seizure] == pytest.approx((7 + 50) / 200)
+    # worth two patients with the finding at most: four patients in all
+    assert background.probability(half, known=2.0, **asked)[seizure] == pytest.approx((7 + 2) / 104)
+    assert background.probability(half, known=2.0, without=1, **asked)[seizure] == pytest.approx((6 + 2) / 103)
 
 
 def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:

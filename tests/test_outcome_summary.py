@@ -204,7 +204,7 @@ def test_the_protocol_fixes_the_policy_and_has_a_digest(tmp_path: Path) -> None:
     text = (Path(__file__).parents[1] / "zebrawatch" / "outcome" / "protocol.toml").read_text()
     same, other = tmp_path / "same.toml", tmp_path / "other.toml"
     same.write_text("# a comment more\n" + text)
-    other.write_text(text.replace("threshold = 0.01", "threshold = 0.6"))
+    other.write_text(text.replace("threshold = 0.008", "threshold = 0.6"))
     assert Protocol.read(same).digest == own.digest
     assert Protocol.read(other).digest != own.digest
 
@@ -214,7 +214,7 @@ def test_the_protocol_fixes_the_policy_and_has_a_digest(tmp_path: Path) -> None:
     [
         (("k = 5 ", "k = 0 "), "estimand.k"),
         (("[workload]", "surprise = 1\n[workload]"), "surprise"),
-        (("threshold = 0.01", "threshold = 5"), "alert.threshold"),
+        (("threshold = 0.008", "threshold = 5"), "alert.threshold"),
         (("[estimand]", "[estimand"), "not TOML"),
         (("look_back_years = [1.0, 3.0]", "look_back_years = [3.0, 1.0]"), "must ascend"),
     ],

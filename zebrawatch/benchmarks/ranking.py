@@ -24,7 +24,6 @@ from zebrawatch.benchmarks.baselines import Baseline
 from zebrawatch.benchmarks.cases import Case, locate_knowledge, read_phenobrain, read_phenopackets
 from zebrawatch.benchmarks.results import Results
 from zebrawatch.evidence.background import Background
-from zebrawatch.evidence.calibration import Calibration, area, brier
 from zebrawatch.evidence.likelihoods import crowding, pool_rows, propagated, relative_share
 from zebrawatch.evidence.parameters import RankingParameters
 from zebrawatch.evidence.ranking import Codes, Ranker
@@ -35,6 +34,7 @@ FloatArray = NDArray[np.float64]
 TOPS = (1, 3, 5, 10)
 MISSED = 1e9
 RESAMPLES = 1000
+LEAST_CALIBRATED = 200
 
 
 @dataclass(frozen=True)
@@ -229,12 +229,16 @@ def changed_score(bench: Bench, changed: Changed, place: int, terms: NDArray[np.
     return total
 
 
+def codes_of(ranker: Ranker, terms: NDArray[np.int32]) -> Codes:
+    """Present findings from text."""
+    n = len(terms)
+    return Codes(terms, np.ones(n, np.bool_), np.full(n, ranker.parameters.noise["text"]), np.zeros(n, np.bool_))
+
+
 def ours(bench: Bench, terms: NDArray[np.int32], changed: Changed) -> tuple[FloatArray, NDArray[np.bool_]]:
     """(log ratio, rankable) of every disease; common explanations at the end of the first."""
     ranker = bench.ranker
-    n = len(terms)
-    noise = np.full(n, ranker.parameters.noise["text"])
-    total = ranker.log_ratios(Codes(terms, np.ones(n, np.bool_), noise, np.zeros(n, np.bool_)))
+    total = ranker.log_ratios(codes_of(ranker, terms))
     rankable = np.zeros(len(bench.knowledge.diseases), np.bool_)
     rankable[ranker.ranked] = True
     for place, disease in enumerate(changed.diseases):
@@ -256,12 +260,11 @@ def rank_of(scores: FloatArray, rankable: NDArray[np.bool_], gold: Iterable[int]
 
 
 class Ranks(NamedTuple):
-    """Ranks of the right answer, one for each case, and the evidence for any rare disease."""
+    """Ranks of the right answer, one for each case."""
 
     ours: FloatArray
     naive: FloatArray
     exact: FloatArray
-    evidence: FloatArray
     profile_left: NDArray[np.bool_]
 
 
@@ -271,7 +274,7 @@ def rank_cases(
     """Rank all cases with the three methods; cases of the same papers share their changed profiles."""
     n = len(cases)
     missed = np.full(n, MISSED)
-    out = Ranks(missed, missed.copy(), missed.copy(), np.zeros(n), np.zeros(n, np.bool_))
+    out = Ranks(missed, missed.copy(), missed.copy(), np.zeros(n, np.bool_))
     by_papers: dict[frozenset[str], list[int]] = {}
     for number, prepared in enumerate(cases):
         by_papers.setdefault(prepared.case.papers if source_excluded else frozenset(), []).append(number)
@@ -291,7 +294,6 @@ def _rank_case(bench: Bench, prepared: Prepared, changed: Changed, number: int, 
         return
     n = len(bench.knowledge.diseases)
     total, rankable = ours(bench, prepared.terms, changed)
-    out.evidence[number] = bench.ranker.evidence_for_any(total)
     out.ours[number] = rank_of(total[:n], rankable, prepared.gold)
     rows = [row for index in prepared.gold for row in (2 * index, 2 * index + 1)]
     for ranks, partial in ((out.naive, True), (out.exact, False)):
@@ -343,59 +345,6 @@ def intervals(values: Mapping[str, FloatArray], clusters: NDArray[np.int64], see
     return found
 
 
-def none_of_these(bench: Bench, cases: Sequence[Prepared], ranks: Ranks, seed: int) -> dict[str, Any]:
-    """Cases against findings mixed from other patients (hard) and random terms (easy); calibration across diseases."""
-    started = time.perf_counter()
-    rng = np.random.default_rng(seed)
-    usable = [number for number, prepared in enumerate(cases) if len(prepared.terms)]
-    hard = np.array([_evidence(bench, _mixed(cases, usable, number, rng)) for number in usable])
-    everything = np.flatnonzero(bench.knowledge.phenotypic)
-    easy = np.array(
-        [_evidence(bench, rng.choice(everything, len(cases[number].terms), replace=False)) for number in usable]
-    )
-    evidence = ranks.evidence[usable]
-    folds = np.array([zlib.crc32("+".join(cases[number].case.diseases).encode()) % 2 for number in usable])
-    stated, truth = [], []
-    for fold in (0, 1):
-        fitted = _calibration(evidence[folds != fold], hard[folds != fold])
-        for values, is_case in ((evidence, True), (hard, False)):
-            stated += [fitted.probability(float(each), 0.5) for each in values[folds == fold]]
-            truth += [is_case] * int((folds == fold).sum())
-    whole = _calibration(evidence, hard)
-    return {
-        "n": len(usable),
-        "auc_hard": round(area(evidence, hard), 4),
-        "auc_random": round(area(evidence, easy), 4),
-        "brier_even_odds": round(brier(np.array(stated), np.array(truth)), 4),
-        "slope": round(whole.slope, 6),
-        "offset": round(whole.offset, 6),
-        "ci95": {},
-        "seconds": round(time.perf_counter() - started, 1),
-    }
-
-
-def _calibration(cases: FloatArray, controls: FloatArray) -> Calibration:
-    from datetime import date
-
-    return Calibration.fit(cases, controls, fitted_through=date.min, learnt_from="published cases")
-
-
-def _evidence(bench: Bench, terms: NDArray[Any]) -> float:
-    total, _ = ours(bench, independent(bench.knowledge, terms.tolist()), NOTHING_CHANGED)
-    return bench.ranker.evidence_for_any(total)
-
-
-def _mixed(cases: Sequence[Prepared], usable: Sequence[int], number: int, rng: np.random.Generator) -> NDArray[Any]:
-    """As many findings as the case has, each from another patient."""
-    wanted = len(cases[number].terms)
-    others = rng.choice(usable, size=min(3 * wanted, len(usable)), replace=False)
-    found: dict[int, None] = {}
-    for other in others.tolist():
-        if len(found) < wanted and cases[other].case.diseases != cases[number].case.diseases:
-            found[int(rng.choice(cases[other].terms))] = None
-    return np.array(list(found), np.int64)
-
-
 def run(
     *, data: Path, files: Sequence[Path] = (), seed: int = 7, progress: Callable[[str], None] = lambda _: None
 ) -> Results:
@@ -404,6 +353,8 @@ def run(
     Keys: the data set (source-excluded), and `<set>/as_published`, `<set>/plus20` (twenty random terms more),
     `<set>/half5`, the last two source-excluded too; `<set>/none_of_these`.
     """
+    from zebrawatch.benchmarks import none_of_these  # which reads cases through this module
+
     bench = Bench.build(data)
     progress(f"knowledge {bench.knowledge.version}: {len(bench.ranker.ranked)} diseases ranked")
     results: Results = {}
@@ -421,9 +372,9 @@ def run(
             ranks = rank_cases(bench, chosen, source_excluded=excluded, progress=progress, name=key)
             results[key] = summary(cases, ranks, seed, time.perf_counter() - started)
             progress(_line(key, results[key]))
-            if key == name and len(cases) >= 40:
-                results[f"{name}/none_of_these"] = none_of_these(bench, cases, ranks, seed)
-                progress(f"{name}/none_of_these {results[f'{name}/none_of_these']}")
+        if len(cases) >= LEAST_CALIBRATED and (data / none_of_these.NOTES).exists():
+            results[f"{name}/none_of_these"] = none_of_these.measure(bench, cases, data, seed, progress)
+            progress(f"{name}/none_of_these {results[f'{name}/none_of_these']}")
     phenobrain = data / "cases" / "phenobrain_public_test_set.json"
     if not files and phenobrain.exists():
         started = time.perf_counter()

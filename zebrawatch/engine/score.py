@@ -277,3 +277,21 @@ def background_steps(findings: DataFrame, ancestors: DataFrame) -> DataFrame:
         .groupBy("term", F.date_format("night", "yyyy-MM").alias("month"))
         .agg(F.sum("step").alias("step"))
     )
+
+
+def patient_steps(patients: DataFrame, merged: DataFrame) -> DataFrame:
+    """How many patients the hospital gained or lost, by month: `month, step`; a merged record counts no more.
+
+    `patients` has a row a version, `merged` is what `timeline.asof.merges` makes of them.
+    """
+    entries = patients.groupBy("subject_id").agg(F.min("known_night").alias("night"))
+    steps = (
+        entries.select("night", F.lit(1).alias("step"))
+        .unionByName(merged.select(F.col("merge_night").alias("night"), F.lit(-1).alias("step")))
+        .unionByName(
+            merged.where("unmerge_night is not null").select(
+                F.col("unmerge_night").alias("night"), F.lit(1).alias("step")
+            )
+        )
+    )
+    return steps.groupBy(F.date_format("night", "yyyy-MM").alias("month")).agg(F.sum("step").alias("step"))

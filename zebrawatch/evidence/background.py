@@ -68,13 +68,20 @@ class Background:
         """No patients yet: all comes from the annotations. Learnt from no record, so any night may use it."""
         return cls("background@annotations", date.min, 0, np.zeros(len(knowledge.terms)), knowledge.version)
 
-    def probability(self, default: FloatArray, weight: float, floor: float) -> FloatArray:
-        """P(term) per term index: (count + weight · default) / (patients + weight), at least `floor`.
+    def probability(
+        self, default: FloatArray, *, patients: float, known: float, floor: float, without: int = 0
+    ) -> FloatArray:
+        """P(term) per term index: (count + w · default) / (patients + w), at least `floor`.
 
-        `default` is the annotation-derived probability and `weight` the patients it counts as (the mean of a Beta
-        posterior).
+        That is the mean of a Beta posterior; `default` is the annotation-derived probability. It counts as w = `known`
+        / default patients, but at most `patients`: how common a finding is among rare diseases says little about how
+        common it is in a hospital, so the hospital's own count takes over as soon as it holds more than a few patients
+        with the finding. `without` leaves that many patients, who have every term, out again.
         """
-        return np.maximum((self.counts + weight * default) / (self.n_patients + weight), floor)
+        weight = np.minimum(patients, known / np.maximum(default, floor))
+        counts = np.maximum(self.counts - without, 0.0)
+        seen = max(self.n_patients - without, 0)
+        return np.asarray(np.maximum((counts + weight * default) / (seen + weight), floor))
 
     def save(self, path: Path) -> None:
         """Write as one JSON file (counts only where above zero)."""

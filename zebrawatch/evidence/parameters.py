@@ -58,11 +58,17 @@ class RankingParameters:
     early_ratio: float = 0.1
     """Likelihood ratio of a patient half a year or more younger than the earliest known onset."""
     annotation_patients: float = 2000.0
-    """Patients the annotation-derived default counts as in a hospital's background."""
+    """Most patients the annotation-derived default counts as in a hospital's background."""
+    annotation_count: float = 2.0
+    """Patients with the finding it counts as, where that makes fewer patients."""
     background_floor: float = 1e-5
     """No finding is rarer in the background than this."""
     temperature: float = 0.3
     """Slope on the log likelihood ratio in the posterior."""
+    common_weight: float = 0.25
+    """Share of what the best common condition explains that is taken off the evidence for any rare disease."""
+    evidence_size: float = 5.0
+    """Added to what the findings could say, so that one finding alone is little evidence."""
     any_prevalence: float = 1 / 500
     """Share of the screened who have some listed rare disease."""
     prevalence_weight: float = 0.25

@@ -8,9 +8,10 @@ amount. docs/ranking.md has the formulas.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numba
@@ -85,14 +86,16 @@ class Person:
 
 DEFAULT_PARAMETERS = RankingParameters()
 DEFAULT_CALIBRATION = Calibration(
-    slope=11.2,
-    offset=-0.29,
+    slope=1.25,
+    offset=-2.45,
     fitted_through=date.min,
-    learnt_from="4,504 published cases, source-excluded, against findings mixed from other cases (benchmark ranking)",
-    n_cases=4501,
-    n_controls=4501,
+    learnt_from="published cases in chart-like noise, source-excluded, against findings mixed from other cases in the "
+    "same noise (benchmark ranking, none_of_these)",
+    n_cases=2685,
+    n_controls=2703,
 )
 UNKNOWN_PERSON = Person()
+NO_MASKS: Mapping[int, float] = MappingProxyType({})
 
 
 class Finding(NamedTuple):
@@ -222,9 +225,7 @@ class Ranker:
         excluded = [index for each in never if (index := knowledge.index_of(each)) is not None]
         self.ranked = np.setdiff1d(np.flatnonzero(self.masses > 0), np.array(excluded, np.int64))
         self.annotation_probability = model.annotation_probability
-        self.term_probability = background.probability(
-            model.annotation_probability, parameters.annotation_patients, parameters.background_floor
-        )
+        self.term_probability = self._probability(without=0)
         self.n_common = len(COMMON_CONDITIONS)
         self.matches: Matches = matches(
             knowledge, self.profiles, self.term_probability, parameters, n + self.n_common, _mask(knowledge, only)
@@ -234,6 +235,7 @@ class Ranker:
         self._phenotypic = np.asarray(knowledge.phenotypic)
         self._gains = {noise: self._gain(noise) for noise in sorted(set(parameters.noise.values()))}
         self._floors = {noise: self.floor(noise) for noise in self._gains}
+        self._most = {noise: _most_of(self.matches.start, gain) for noise, gain in self._gains.items()}
         self._log_prior = self._make_prior()
         self._sex = {sex: self._sex_log_ratio(sex) for sex in ("male", "female")}
 
@@ -356,10 +358,15 @@ class Ranker:
         """Per term: P(term) with the patient over P(term) without; None where that changes nothing."""
         if not self.background.n_patients or not codes.left_out.any():
             return None
-        p, counts, n = self.parameters, np.asarray(self.background.counts), self.background.n_patients
-        prior = p.annotation_patients * self.annotation_probability
-        without = np.maximum((np.maximum(counts - 1, 0) + prior) / (n - 1 + p.annotation_patients), p.background_floor)
-        return np.asarray(self.term_probability / without)
+        return np.asarray(self.term_probability / self._probability(without=1))
+
+    def _probability(self, *, without: int) -> FloatArray:
+        """P(term) in the background, with that many patients who have it left out."""
+        p = self.parameters
+        return self.background.probability(
+            self.annotation_probability,
+            patients=p.annotation_patients, known=p.annotation_count, floor=p.background_floor, without=without,
+        )  # fmt: skip
 
     def explain(self, codes: Codes, personal: Sequence[FloatArray] = (), *, top: int = 10) -> Explained:
         """Full likelihood ratios of one patient and the account of the first `top`, as numbers."""
@@ -367,11 +374,11 @@ class Ranker:
         total = self.log_ratios(codes)
         for each in personal:
             total[:n] += each
-        return self._explained(codes, total, top)
+        return self._explained(codes, total, self.evidence_for_any(codes, total), top)
 
-    def _explained(self, codes: Codes, total: FloatArray, top: int) -> Explained:
+    def _explained(self, codes: Codes, total: FloatArray, evidence: float, top: int) -> Explained:
         n = len(self.knowledge.diseases)
-        posterior = self.posterior(total)
+        posterior = self.posterior(total, evidence)
         first = self._first(posterior[:n], top)
         contribution, matched = self._account(codes, first)
         p_common = posterior[n:]
@@ -392,34 +399,51 @@ class Ranker:
         )  # fmt: skip
         return contribution, matched
 
-    def evidence_for_any(self, total: FloatArray) -> float:
-        """Log ratio of "some listed rare disease" against "none, or a common condition": tempered, uncalibrated."""
-        return self._shares(total)[1]
+    def evidence_for_any(self, codes: Codes, total: FloatArray, masked: Mapping[int, float] = NO_MASKS) -> float:
+        """Evidence for "some listed rare disease": how much one disease explains of all that the findings could say.
 
-    def _shares(self, total: FloatArray) -> tuple[FloatArray, float]:
-        """Shares within the rare diseases, within the rest (each adds up to 1, `none` included), and the evidence."""
+        (e - w·c) / sqrt(i + s): e is the log ratio the best rare disease earns above the floor, c what the best common
+        condition earns, i the sum of what each finding would earn with the disease it speaks for most. Findings of
+        several patients mixed have the same i as one patient's, but no disease that explains many of them; a chart full
+        of complaints has a large i, and something explains a part of that by chance. `masked` has the log ratios above
+        the floor of diseases for which some findings do not count.
+        """
+        p, n = self.parameters, len(self.knowledge.diseases)
+        earned = total.copy()
+        could = 0.0
+        for noise, floor in self._floors.items():
+            chosen = codes.present & (codes.noise == noise)
+            if chosen.any():
+                earned -= int(np.count_nonzero(chosen)) * floor
+                could += float(self._most[noise][codes.term[chosen]].sum())
+        for disease, above_floor in masked.items():
+            earned[disease] = above_floor
+        rare = float(earned[self.ranked].max()) if len(self.ranked) else 0.0
+        common = max(0.0, float(earned[n:].max()))
+        return max(0.0, rare - p.common_weight * common) / float(np.sqrt(could + p.evidence_size))
+
+    def _shares(self, total: FloatArray) -> FloatArray:
+        """Shares within the rare diseases, and within the rest with `none`; each adds up to 1."""
         n = len(self.knowledge.diseases)
         weights = self.parameters.temperature * total
         weights += self._log_prior
         rare, rest = weights[:n], weights[n:]
-        most_rare, most_rest = float(rare.max()), max(float(rest.max()), LOG_NONE)
-        rare -= most_rare
+        rare -= float(rare.max())
+        most_rest = max(float(rest.max()), LOG_NONE)
         rest -= most_rest
         shares = np.exp(weights)
-        sum_rare = float(shares[:n].sum())
-        sum_rest = float(shares[n:].sum()) + float(np.exp(LOG_NONE - most_rest))
-        shares[:n] /= sum_rare
-        shares[n:] /= sum_rest
-        return shares, most_rare + float(np.log(sum_rare)) - most_rest - float(np.log(sum_rest))
+        shares[:n] /= float(shares[:n].sum())
+        shares[n:] /= float(shares[n:].sum()) + float(np.exp(LOG_NONE - most_rest))
+        return shares
 
-    def posterior(self, total: FloatArray) -> FloatArray:
+    def posterior(self, total: FloatArray, evidence: float) -> FloatArray:
         """Shares of rare diseases and common explanations; the rest is `none of them`, whose log ratio is 0.
 
         Within the rare ones and within the rest by Bayes' rule with the tempered ratios; between the two by the
-        calibration, at the stated prevalence of any rare disease.
+        calibration of the evidence for any, at the stated prevalence of any rare disease.
         """
         n = len(self.knowledge.diseases)
-        shares, evidence = self._shares(total)
+        shares = self._shares(total)
         p_any = self.calibration.probability(evidence, self.parameters.any_prevalence)
         shares[:n] *= p_any
         shares[n:] *= 1 - p_any
@@ -443,12 +467,16 @@ class Ranker:
         for _, each in personal:
             total[:n] += each
         masked: dict[int, tuple[list[Finding], Codes]] = {}
+        earned: dict[int, float] = {}
         for disease in sorted(self._masked(evidence)):
             left = self.findings(evidence, unmasked_for=disease)
             masked[disease] = (left, self.codes(left))
             contribution, _ = self._account(masked[disease][1], np.array([disease]))
             total[disease] = contribution.sum() + sum(each[disease] for _, each in personal)
-        explained = self._explained(codes, total, top)
+            counted = masked[disease][1]
+            floors = sum(self._floors[noise][disease] for noise in counted.noise[counted.present].tolist())
+            earned[disease] = float(total[disease] - floors)
+        explained = self._explained(codes, total, self.evidence_for_any(codes, total, earned), top)
         if not codes.present.any():
             return Ranking(self.parameters.any_prevalence, len(findings), (), ())
         seen = self._seen(findings)
@@ -610,6 +638,16 @@ def _largest(values, n):  # type: ignore[no-untyped-def]
             kept[place] = values[i]
             chosen[place] = i
     return chosen
+
+
+@numba.njit(cache=True)
+def _most_of(start, gain):  # type: ignore[no-untyped-def]
+    """Largest gain among the entries of each term; 0 where it has none."""
+    most = np.zeros(len(start) - 1)
+    for term in range(len(most)):
+        for e in range(start[term], start[term + 1]):
+            most[term] = max(most[term], gain[e])
+    return most
 
 
 @numba.njit(cache=True)

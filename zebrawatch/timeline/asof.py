@@ -71,6 +71,34 @@ def with_merged(rows: DataFrame, merged: DataFrame) -> DataFrame:
     return rows.unionByName(copies.select(*rows.columns))
 
 
+def apart(rows: DataFrame, merged: DataFrame) -> DataFrame:
+    """Rows with `subject_id, known_night, removed_night`, those of a merged record only while it stood on its own.
+
+    Beside `with_merged` nothing then counts for two records at once.
+    """
+    order = Window.partitionBy("from_subject").orderBy("merge_night")
+    reverse = Window.partitionBy("from_subject").orderBy(F.desc("merge_night"))
+    ends = merged.withColumn("last", F.row_number().over(reverse) == 1)
+    own = ends.select(
+        F.col("from_subject").alias("subject_id"),
+        F.lag("unmerge_night").over(order).alias("since"),
+        F.col("merge_night").alias("until"),
+    ).unionByName(
+        ends.where("last and unmerge_night is not null").select(
+            F.col("from_subject").alias("subject_id"),
+            F.col("unmerge_night").alias("since"),
+            F.lit(None).cast("date").alias("until"),
+        )
+    )
+    return (
+        rows.join(F.broadcast(own.withColumn("was_merged", F.lit(True))), "subject_id", "left")
+        .withColumn("known_night", F.greatest("known_night", "since"))
+        .withColumn("removed_night", F.least("removed_night", "until"))
+        .where("was_merged is null or removed_night is null or known_night < removed_night")
+        .select(*rows.columns)
+    )
+
+
 def latest(rows: DataFrame, key: str, through: object) -> DataFrame:
     """The version of each `key` that stood at the end of night `through`."""
     order = Window.partitionBy(key).orderBy(F.desc("known_night"), F.desc("available_at"), F.desc("version"))
