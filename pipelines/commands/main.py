@@ -21,6 +21,7 @@ from pipelines.commands import (
     review,
     screen,
 )
+from pipelines.commands.growth_benchmark import growth
 from pipelines.commands.leadtime_benchmark import leadtime
 from zebrawatch.errors import ZebrawatchError
 
@@ -34,6 +35,7 @@ app.command("audit")(audit.audit)
 app.command("demo-hospital")(demo.demo_hospital)
 app.command("doctor")(doctor.doctor)
 app.add_typer(benchmark.app, name="benchmark")
+benchmark.app.command("growth")(growth)
 benchmark.app.command("leadtime")(leadtime)
 app.add_typer(config.app, name="config")
 app.add_typer(export.app, name="export")
