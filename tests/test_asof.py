@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from zebrawatch.engine.score import background_steps, patient_steps
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS
-from zebrawatch.timeline.asof import apart, latest, merges, spans, with_merged
+from zebrawatch.timeline.asof import apart, merges, spans, with_merged
 
 DAY0 = date(2025, 1, 1)
 SPLEEN, ABDOMEN = "HP:0001744", "HP:0001438"
@@ -149,14 +149,6 @@ def test_merged_records_count_once_in_the_background(spark: SparkSession) -> Non
     assert {month: step for month, step in told.items() if step} == {"2025-01": 1, "2025-03": 1, "2025-05": -1}
     counted = {row["month"]: row["step"] for row in patient_steps(people, merged).collect()}
     assert counted == {"2025-01": 1, "2025-03": 1, "2025-05": -1}
-
-
-def test_the_latest_version_of_a_night(spark: SparkSession) -> None:
-    people = frame(spark, PATIENTS, [patient(1, "a", 0), patient(1, "b", 5), patient(2, "c", 7)])
-    told = [
-        {r["subject_id"]: r["version"] for r in latest(people, "subject_id", night(n)).collect()} for n in (4, 5, 7)
-    ]
-    assert told == [{1: "a"}, {1: "b"}, {1: "b", 2: "c"}]
 
 
 def steps(spark: SparkSession, *rows: tuple[int, str, int, int | None]) -> dict[tuple[str, str], int]:

@@ -97,10 +97,3 @@ def apart(rows: DataFrame, merged: DataFrame) -> DataFrame:
         .where("was_merged is null or removed_night is null or known_night < removed_night")
         .select(*rows.columns)
     )
-
-
-def latest(rows: DataFrame, key: str, through: object) -> DataFrame:
-    """The version of each `key` that stood at the end of night `through`."""
-    order = Window.partitionBy(key).orderBy(F.desc("known_night"), F.desc("available_at"), F.desc("version"))
-    standing = rows.where(F.col("known_night") <= F.lit(through))
-    return standing.withColumn("_nth", F.row_number().over(order)).where("_nth = 1").drop("_nth")
