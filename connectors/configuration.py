@@ -125,6 +125,14 @@ class Review(Section, frozen=True):
     oidc_role_claim: str = "roles"
 
 
+class Ehr(Section, frozen=True):
+    """Where confirmed flags are written back; empty: nowhere."""
+
+    url: str = ""
+    bearer_token_env: str = ""
+    release_to_portals: bool = False
+
+
 class Configuration(Section, frozen=True):
     """All of `zebrawatch.toml`."""
 
@@ -139,6 +147,7 @@ class Configuration(Section, frozen=True):
     evidence: Evidence = Evidence()
     policy: Policy = Policy()
     review: Review = Review()
+    ehr: Ehr = Ehr()
 
     @property
     def zone(self) -> ZoneInfo:

@@ -56,8 +56,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def sekmet(folder: Path, auth: dict[str, Any] | None = None, public_root: str = "") -> Iterator[Sekmet]:
-    """Run a server with its data in `folder`. `public_root` is where it says it is (a proxy before it)."""
+def sekmet(
+    folder: Path, auth: dict[str, Any] | None = None, public_root: str = "", validation: str = "off"
+) -> Iterator[Sekmet]:
+    """Run a server with its data in `folder`. `public_root` is where it says it is (a proxy before it).
+
+    `validation` of what comes in: strict (refused where it is not valid R4), warn, or off.
+    """
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
@@ -67,7 +72,7 @@ def sekmet(folder: Path, auth: dict[str, Any] | None = None, public_root: str = 
         "data_dir": str(folder / "data"),
         "own_private_key_path": str(folder / "own.pem"),
         "simulator": {"enabled": False, "delay_seconds": 0},
-        "validation": {"inbound": "off"},
+        "validation": {"inbound": validation},
         "log_inbound": False,
         "server_auth": auth or {"types": ["none"]},
     }

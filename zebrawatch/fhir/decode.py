@@ -78,6 +78,8 @@ class DecodeContext:
         ConformanceJudge(self.validate_share)
 
 
+_WRITTEN = "written by Zebrawatch"
+_WRITTEN_MARK = WRITTEN_BY_SYSTEM.encode()
 _BATCH_ROWS = 8192
 _BATCH_BYTES = 8 * 1024 * 1024
 
@@ -192,10 +194,10 @@ class _Decoder:
             if kind is fhir.Bundle:
                 self._bundle(line, resource)
             else:
-                self._skip(kind.__name__, "not read")
+                self._skip(kind.__name__, _WRITTEN if _WRITTEN_MARK in line else "not read")
             return
         if resource.meta is not None and resource.meta.tag and _ours(resource.meta):
-            self._skip(kind.__name__, "written by Zebrawatch")
+            self._skip(kind.__name__, _WRITTEN)
             return
         digest = hashlib.sha256(line).hexdigest()[:16]
         handler(resource, Version(digest, self._judge.judge(kind.__name__, digest, line)), self._rows)
@@ -234,7 +236,10 @@ class _Decoder:
             raise UnusableError("no content", "a Bundle in a Bundle")
         handler = self._handlers.get(kind)
         if handler is None:
-            passed.append((kind.__name__, "not read"))
+            passed.append((kind.__name__, _WRITTEN if _WRITTEN_MARK in raw else "not read"))
+            return
+        if resource.meta is not None and resource.meta.tag and _ours(resource.meta):
+            passed.append((kind.__name__, _WRITTEN))
             return
         digest = hashlib.sha256(raw).hexdigest()[:16]
         handler(resource, Version(digest, self._judge.judge(kind.__name__, digest, raw)), self._rows)
