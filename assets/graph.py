@@ -46,6 +46,7 @@ class Step:
 
 STEPS = (
     Step("raw_fhir", "raw", (), raw.raw_fhir, retries=2),
+    Step("verdicts", "raw", ("raw_fhir",), raw.verdicts),
     Step("quarantine", "raw", ("raw_fhir",), raw.quarantine),
     Step("patients", "timeline", ("raw_fhir",), timeline.patients),
     Step("notes", "timeline", ("raw_fhir",), timeline.notes),
@@ -57,7 +58,7 @@ STEPS = (
     Step("suspicions", "screen", ("namings", "events"), screen.suspicions),
     Step("flags", "screen", ("candidates", "suspicions", "patients"), screen.flags),
     Step("lead_time", "outcome", ("flags", "suspicions", "patients"), outcome.lead_time),
-    Step("published", "outcome", ("lead_time", "quarantine"), outcome.published),
+    Step("published", "outcome", ("lead_time", "quarantine", "verdicts"), outcome.published),
 )
 
 

@@ -12,9 +12,10 @@ from assets.night_run import NightRun, Pull
 from connectors.fhir_server import FhirServer, pull_server
 from connectors.folder import fingerprint_folder, pull_folder
 from connectors.manifest import Manifest
-from zebrawatch.errors import LakeError, SourceError
+from connectors.review_database import read_verdicts
+from zebrawatch.errors import ConfigurationError, LakeError, SourceError
 from zebrawatch.fhir.decode import DecodeContext
-from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, QUARANTINE
+from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, QUARANTINE, VERDICTS
 from zebrawatch.timeline.rows import PullClock, PullRows, decode, quarantined, rows_of_pull, whole_lines
 from zebrawatch.timeline.splits import Split, splits_of
 
@@ -129,6 +130,20 @@ def quarantine(run: NightRun) -> dict[str, Any]:
             if row["pull"] == pull.name:
                 reasons[row["reason"]] = reasons.get(row["reason"], 0) + row["count_all"]
     return {"rows": sum(reasons.values()), "by_reason": reasons}
+
+
+def verdicts(run: NightRun) -> dict[str, Any]:
+    """What reviewers decided so far, from the application's database: it trains triage, never a probability."""
+    try:
+        given = read_verdicts(run.configuration.review_database, run.zone)
+    except ConfigurationError as error:
+        run.say(f"{error} The verdicts of the last run stand.")  # the screen does not wait for the application
+        return {"rows": 0, "note": "the review database could not be read; the last snapshot stands"}
+    if given is None:
+        return {"rows": 0, "note": "no review application has run yet"}
+    run.keep(run.lake.write_snapshot(given, VERDICTS))
+    counts = given.group_by("verdict").aggregate([([], "count_all")]).to_pylist()
+    return {"rows": given.num_rows, "by_verdict": {row["verdict"]: row["count_all"] for row in counts}}
 
 
 def check_usable(run: NightRun) -> None:

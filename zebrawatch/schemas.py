@@ -76,6 +76,31 @@ QUARANTINE = Table(
     "pull",
 )
 
+VERDICTS = Table(
+    "verdicts",
+    "raw",
+    "what reviewers decided, as the application's database held it when the night was run; a snapshot",
+    _schema(
+        SUBJECT,
+        _column("verdict_id", pa.int64(), "number of the verdict in the application's database"),
+        _column("flag_id", pa.string(), "episode_id of the alert, or sample:<subject>:<night> of a random reading"),
+        _column("disease_id", pa.string(), "disease confirmed, where the verdict is about one"),
+        _column("night", pa.date32(), "night as of which the chart was read"),
+        _column("stage", pa.string(), "chart (before the ranking was shown) / final"),
+        _column("verdict", pa.string(), "plausible / already known / explained otherwise / unsure"),
+        _column("reason", pa.string(), "the reviewer's words (may hold patient data)"),
+        _column("reading", pa.string(), "first / second / sample (a patient drawn at random)"),
+        _column("sampling_weight", pa.float64(), "random reading: patients it stands for"),
+        _column("confirmed", pa.bool_(), "the reviewer let it go to the EHR under their name"),
+        _column("flag_state", pa.string(), "standing / withdrawn / sample, when the verdict was given"),
+        _column("reviewer", pa.string(), "log-in name of who gave it"),
+        _column("given_at", INSTANT, "when it was given"),
+        _column("known_night", pa.date32(), "night on which it was given: verdicts train triage from then on"),
+    ),
+    ("verdict_id",),
+    "",
+)
+
 PATIENTS = Table(
     "patients",
     "timeline",
@@ -406,6 +431,7 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         QUARANTINE,
+        VERDICTS,
         PATIENTS,
         NOTES,
         EVENTS,
