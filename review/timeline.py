@@ -168,8 +168,8 @@ def _dots(marks: Iterable[_Mark], scale: Scale, y: float) -> list[Markup]:
 
 
 def _linked(shape: Markup, link: str | None) -> Markup:
-    """A mark that leads to its note. The list of notes holds the same links, so the tab order skips it."""
-    return Markup('<a href="{}" tabindex="-1" aria-hidden="true">{}</a>').format(link, shape) if link else shape
+    """A mark that a click follows to its note; lists on the page hold the same places as links."""
+    return Markup('<g class="to" data-to="{}">{}</g>').format(link, shape) if link else shape
 
 
 def _years(scale: Scale, bottom: float) -> Markup:

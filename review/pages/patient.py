@@ -134,7 +134,8 @@ def _changes(snapshot: Snapshot, case: Case) -> list[dict[str, Any]]:
     found = []
     for row in snapshot.flags.get(case.flag_id, ()):
         first = row["shown"][0]["disease_name"] if row["shown"] else ""
-        reason = "" if row["action"] == "show" else row["reason"]
+        reason = row["reason"] if row["action"] == "withdraw" or row["reason"] != "threshold" else ""
+        reason = "" if row["action"] == "show" else reason
         found.append({"night": row["night"], "what": told[row["action"]], "reason": reason, "first": first})
     return found
 

@@ -29,11 +29,12 @@
 
   // A link to a quote scrolls the notes, not the page, and points the quote out.
   document.addEventListener("click", (event) => {
-    const link = event.target.closest('a[href^="#"]');
-    const target = link && document.getElementById(decodeURIComponent(link.getAttribute("href").slice(1)));
+    const link = event.target.closest('a[href^="#"], [data-to]');
+    const place = link && (link.dataset.to || link.getAttribute("href"));
+    const target = place && document.getElementById(place.slice(1));
     if (target && pane && pane.contains(target)) {
       event.preventDefault();
-      history.replaceState(null, "", link.getAttribute("href"));
+      history.replaceState(null, "", place);
       show(target);
     }
   });
