@@ -155,7 +155,7 @@ def test_by_keyboard_alone(browser: api.Browser, address: str, site: Site) -> No
     visitor.context.close()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark"), (390, "light"), (1280, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_pages_fit_are_silent_and_accessible(browser: api.Browser, address: str, width: int, scheme: str) -> None:
     visitor = Visitor(browser, address, width, scheme)
     faults: list[object] = []
