@@ -7,7 +7,7 @@ DEMO := var/demo-hospital
 # Test data and knowledge files (Orphanet, MONDO) where they lie beside the project; without them the HPO's own files serve.
 export ZEBRAWATCH_DATA ?= $(wildcard $(abspath ../shared/data))
 
-.PHONY: screen demo test check setup setup-dev clean
+.PHONY: screen demo test check setup setup-dev compare clean
 
 screen: setup $(DEMO)/labels.csv
 	$(BIN)/zebrawatch screen
@@ -44,6 +44,18 @@ $(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/.uv
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements-dev.lock
+	touch $@
+
+# The recognisers we are compared with want another numpy, so they live in an environment of their own; the benchmarks
+# find it there.
+COMPARE_VENV := .venv-compare
+
+compare: $(COMPARE_VENV)/ready
+	@echo "medspaCy and negspacy are ready: zebrawatch benchmark assertion|recognise compare with them in the same run."
+
+$(COMPARE_VENV)/ready: requirements-compare.lock | $(VENV)/.uv
+	$(PYTHON) -m venv $(COMPARE_VENV)
+	$(BIN)/uv pip install --quiet --python $(COMPARE_VENV)/bin/python --requirement requirements-compare.lock
 	touch $@
 
 include llm.mk

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from hypothesis import given
@@ -214,3 +215,67 @@ def test_what_counts_is_not_quoted_from_a_document_that_names_the_disease() -> N
     naming = finding(SPLEEN, 1, "note 1", masked_for=frozenset({gaucher}))
     (evidence,) = Chart([naming, finding(SPLEEN, 5, "note 2")], [person()]).evidence(night(5), night(5))
     assert (evidence.source_id, evidence.masked_for) == ("note 2", frozenset())
+
+
+# -- values that take a second one -------------------------------------------------------------------------------------
+
+CK = "HP:0003236"
+
+
+def ck(n: int, assertion: str = "present", day: int | None = None, **more: Any) -> Finding:
+    """A raised CK of day `day` (that of its night unless given): commonly transient, so it takes two."""
+    taken = datetime(2025, 1, 1, 12) + timedelta(days=n if day is None else day)
+    return finding(CK, n, f"Observation/{n}", origin="lab", assertion=assertion, event_time=taken, **more)
+
+
+def test_a_value_confirmed_by_one_later_withdrawn_falls_with_it_from_that_night() -> None:
+    chart = Chart([ck(0, "uncertain", until=40), ck(30)], [person()])
+    assert [weighed(chart, n) for n in (0, 29, 30, 39)] == [{}, {}, {CK: "present"}, {CK: "present"}]
+    assert weighed(chart, 40) == {}
+    assert turns(chart) == [30, 40]
+
+
+def test_a_third_value_confirms_it_again() -> None:
+    chart = Chart([ck(0, "uncertain", until=40), ck(30), ck(50)], [person()])
+    assert [CK in weighed(chart, n) for n in (30, 39, 40, 49, 50)] == [True, True, False, False, True]
+    assert turns(chart) == [30, 40, 50]
+
+
+def test_a_corrected_value_that_is_still_abnormal_confirms_from_the_same_night() -> None:
+    corrected = replace(ck(40, "uncertain", day=0), source_id="Observation/0")
+    chart = Chart([ck(0, "uncertain", until=40), corrected, ck(30)], [person()])
+    assert [CK in weighed(chart, n) for n in (29, 30, 40, 60)] == [False, True, True, True]
+
+
+def test_a_value_withdrawn_before_the_second_came_never_confirmed_it() -> None:
+    assert turns(Chart([ck(0, "uncertain", until=10), ck(30)], [person()])) == []
+
+
+def test_an_earlier_version_of_a_value_does_not_confirm_its_correction() -> None:
+    corrected = replace(ck(20, day=20), source_id="Observation/0")
+    assert weighed(Chart([ck(0, "uncertain"), corrected], [person()]), 30) == {}
+
+
+def test_a_coded_diagnosis_needs_no_second_one() -> None:
+    assert CK in weighed(Chart([finding(CK, 3, "Condition/1", origin="code")], [person()]), 3)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 60), st.booleans()), min_size=1, max_size=6),
+    st.integers(0, 130),
+)
+def test_a_transient_value_counts_only_while_two_of_different_days_stand(
+    values: list[tuple[int, int, bool]], on: int
+) -> None:
+    made = [
+        replace(ck(n, "present" if sure else "uncertain", until=n + length), source_id=f"Observation/{index}")
+        for index, (n, length, sure) in enumerate(values)
+    ]
+    standing = [one for one in made if one.stands(night(on))]
+    expected = any(
+        one.assertion == "present" and abs((one.event_time - other.event_time).days) >= 7
+        for one in standing
+        for other in standing
+        if one.event_time and other.event_time
+    )
+    assert (CK in weighed(Chart(made, [person()]), on)) == expected

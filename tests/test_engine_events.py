@@ -9,7 +9,8 @@ import pyarrow as pa
 from lake_rows import arrow, frame
 from pyspark.sql import SparkSession
 
-from zebrawatch.engine.events import AWAITING, findings_of_events, settle
+from zebrawatch.engine.chart import AWAITING
+from zebrawatch.engine.events import findings_of_events, settle
 from zebrawatch.engine.findings import findings_of_notes, mark_copies
 from zebrawatch.engine.texts import READ_SCHEMA
 from zebrawatch.evidence.codes import CodeMap

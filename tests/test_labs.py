@@ -23,6 +23,7 @@ from zebrawatch.evidence.labs import (
     course_of,
     direction_of,
     quoted,
+    takes_two,
 )
 from zebrawatch.evidence.labs import findings_of_event as findings_of_value
 from zebrawatch.evidence.tables import rows
@@ -231,3 +232,18 @@ def test_a_file_that_is_no_mapping_is_refused(ontology: Ontology, tmp_path: Path
     wrong.write_text("something\telse\n")
     with pytest.raises(KnowledgeError, match="cannot be read as a MONDO mapping"):
         CodeMap.build(ontology, wrong)
+
+
+def test_every_term_takes_one_value_or_two_whatever_measured_it() -> None:
+    """The chart asks by term: two analytes of one term must not disagree."""
+    needed: dict[str, set[str]] = {}
+    for name, columns in (
+        ("lab_findings.tsv", ("low_id", "high_id", "positive_id")),
+        ("vital_findings.tsv", ("hpo_id",)),
+    ):
+        for row in rows(name):
+            for column in columns:
+                needed.setdefault(row[column], set()).add(row["abnormal_values"])
+    needed.pop("", None)
+    assert {term: found for term, found in needed.items() if len(found) > 1} == {}
+    assert all(takes_two(term) == (found == {"2"}) for term, found in needed.items())

@@ -63,11 +63,11 @@ BENCHMARKS = (
     ),
     Benchmark(
         "assertion", "Negated, historical and family findings: F1 and speed.", "--sentences",
-        "judged sentences: tab-separated, six columns, plain or gzip", ("medspacy", "negspacy"),
+        "judged sentences: tab-separated, six columns, plain or gzip",
     ),
     Benchmark(
         "recognise", "Speed of recognition, with and without assertion.", "--notes",
-        "notes: JSON lines with `text`, plain or gzip", ("FastHPOCR", "pronto", "medspacy", "negspacy"),
+        "notes: JSON lines with `text`, plain or gzip", ("FastHPOCR", "pronto"),
     ),
     Benchmark(
         "false-alarms", "Findings in notes about common diseases, by stratum.", "--notes",

@@ -33,6 +33,8 @@ def run(
     """Figures by file of sentences; `files` instead of the sentences of `data`, where given."""
     results: Results = {}
     with SpacyPeers() as peers:
+        if peers.reason:
+            progress(f"Not compared: {peers.reason}.")
         for path in list(files) or [data / "assertion" / "negex_sentences.tsv.gz"]:
             sentences = read_sentences(path)
             progress(f"{stem_of(path)}: {len(sentences)} sentences")

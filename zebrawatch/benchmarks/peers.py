@@ -1,7 +1,7 @@
 """The recognisers we compare with: a plain dictionary, FastHPOCR, and medspaCy and negspacy in a process of their own.
 
-None is a dependency of the product. spaCy wants another numpy than the rest of the environment, so it may live in a
-second one: ZEBRAWATCH_COMPARE_PYTHON names its interpreter.
+None is a dependency of the product. spaCy wants another numpy than the rest of the environment, so it lives in a second
+one, `.venv-compare` (`make compare`); ZEBRAWATCH_COMPARE_PYTHON may name another interpreter.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import importlib.util
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -130,12 +129,18 @@ def _longest(found: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     return sorted(kept)
 
 
+def compare_python() -> str:
+    """The interpreter that has the peers: ZEBRAWATCH_COMPARE_PYTHON, else that of `make compare`, else this one."""
+    made = Path(__file__).parents[2] / ".venv-compare" / "bin" / "python"
+    return os.environ.get("ZEBRAWATCH_COMPARE_PYTHON") or (str(made) if made.is_file() else sys.executable)
+
+
 class SpacyPeers:
     """medspaCy's ConText and negspacy in a process of their own, driven a round at a time so that timings
     interleave."""
 
     def __init__(self) -> None:
-        self._interpreter = os.environ.get("ZEBRAWATCH_COMPARE_PYTHON", sys.executable)
+        self._interpreter = compare_python()
         self._process: subprocess.Popen[str] | None = None
         self.names: tuple[str, ...] = ()
         self.reason = ""
@@ -149,7 +154,10 @@ class SpacyPeers:
             )  # fmt: skip
             self.names = tuple(self._answer()["peers"])
         except (OSError, ValueError):
-            self.reason = "spaCy cannot be loaded; ZEBRAWATCH_COMPARE_PYTHON may name an interpreter with medspacy"
+            self.reason = (
+                f"medspaCy cannot be loaded by {self._interpreter}: `make compare` sets it up beside the project, or "
+                "ZEBRAWATCH_COMPARE_PYTHON names a Python that has it"
+            )
         return self
 
     def __exit__(
@@ -178,8 +186,3 @@ class SpacyPeers:
             raise ValueError("the process ended")
         answer: dict[str, Any] = json.loads(line)
         return answer
-
-
-def words_of(text: str) -> Iterator[str]:
-    """Words of a text, for counting only."""
-    yield from re.findall(r"\w+", text)

@@ -35,6 +35,8 @@ def run(
     lexicon = Lexicon.build(ontology)
     results: Results = {}
     with SpacyPeers() as peers:
+        if peers.reason:
+            progress(f"Not compared: {peers.reason}.")
         for path in list(files) or [data / "notes" / "common_disease_notes.jsonl.gz"]:
             notes = compose_notes([note["text"] for note in read_notes(path)], seed)
             progress(f"{stem_of(path)}: {len(notes)} notes, {sum(map(len, notes)) / len(notes):.0f} characters each")

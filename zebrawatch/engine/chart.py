@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
+from zebrawatch.evidence.labs import days_apart, takes_two
 from zebrawatch.evidence.ranking import Evidence, Person
 
 WEIGHED = {"present": "present", "historical": "present", "negated": "negated"}
 """Assertions that are evidence, and as what; uncertain and hypothetical mentions are shown but not weighed."""
+
+
+AWAITING = "uncertain"
+"""Assertion of an abnormal value that a second one has to confirm; it is kept, and not weighed."""
+
+NEVER = date(9999, 12, 31)
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,45 @@ class Finding:
         return self.first_night <= night and (self.removed_night is None or night < self.removed_night)
 
 
+def while_confirmed(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings; those of commonly transient values only over the nights on which another value stands, too.
+
+    A value that a second one confirmed falls with it: where the second is withdrawn or corrected, the first is again a
+    single one, from that night on. What was known before that night stays as it was.
+    """
+    listed = list(findings)
+    values: dict[str, list[Finding]] = {}
+    for finding in listed:
+        if finding.origin == "lab" and finding.assertion in ("present", AWAITING) and takes_two(finding.hpo_id):
+            values.setdefault(finding.hpo_id, []).append(finding)
+    for finding in listed:
+        if finding.assertion == "present" and finding.origin == "lab" and finding.hpo_id in values:
+            yield from _stretches(finding, values[finding.hpo_id])
+        else:
+            yield finding
+
+
+def _stretches(finding: Finding, values: Sequence[Finding]) -> Iterator[Finding]:
+    """A finding cut to the unbroken stretches of nights on which one of the other values stands beside it."""
+    beside = sorted(
+        (max(finding.first_night, other.first_night), min(finding.removed_night or NEVER, other.removed_night or NEVER))
+        for other in values
+        if other.source_id != finding.source_id and days_apart(finding.event_time, other.event_time)
+    )
+    first = last = None
+    for begin, end in beside:
+        if begin >= end:
+            continue
+        if first is not None and last is not None and begin <= last:
+            last = max(last, end)
+            continue
+        if first is not None:
+            yield replace(finding, source_night=first, removed_night=last)
+        first, last = begin, end
+    if first is not None:
+        yield replace(finding, source_night=first, removed_night=None if last == NEVER else last)
+
+
 class Demographics(NamedTuple):
     """A version of a patient's demographics, from `known_night` on."""
 
@@ -68,7 +114,7 @@ class Chart:
 
     def __init__(self, findings: Iterable[Finding], demographics: Sequence[Demographics]) -> None:
         self.findings = sorted(
-            (f for f in findings if f.experiencer == "patient" and f.assertion in WEIGHED),
+            (f for f in while_confirmed(findings) if f.experiencer == "patient" and f.assertion in WEIGHED),
             key=lambda f: (
                 f.known_night,
                 f.event_time is not None,

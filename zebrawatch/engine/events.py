@@ -10,13 +10,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from zebrawatch.engine.chart import AWAITING
 from zebrawatch.evidence.codes import CodeMap, findings_of_event
 from zebrawatch.evidence.labs import DatedFinding, EventFields, EventFinding, confirmed
 from zebrawatch.schemas import FINDINGS, NAMINGS
 from zebrawatch.screen.naming import Namer, NamingSet
-
-AWAITING = "uncertain"
-"""Assertion of an abnormal value that a second one has to confirm; it is kept, and not weighed."""
 
 _NAMERS: dict[str, Namer] = {}
 _FIELDS = EventFields._fields

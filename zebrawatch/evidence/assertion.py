@@ -7,7 +7,7 @@ templates (`fever: none`, `seizures (-)`, `? cataract`), relatives as informants
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from zebrawatch.evidence.compiled import compiled, inlined
 from zebrawatch.evidence.sections import Sections, mark_sections, section_kinds
-from zebrawatch.evidence.sentences import sentences
+from zebrawatch.evidence.sentences import SHORTENED, split_sentences
 from zebrawatch.evidence.tables import rows
 from zebrawatch.evidence.tokens import (
     BLANK,
@@ -39,10 +39,12 @@ from zebrawatch.evidence.tokens import (
     Hashes,
     Ints,
     Tokens,
+    character_tables,
+    code_points,
     look_up,
     open_table,
     split_words,
-    tokenise,
+    tokenise_points,
     word_hashes,
 )
 
@@ -522,23 +524,45 @@ class Judge:
 
     def judge_bits(self, text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int], list[int]]:
         """(index of span, sum of meanings, relative) for every span that holds a word."""
-        tokens = tokenise(text, _EMPTY_KEYS, _EMPTY_VALUES, 0)
-        placed = sorted(_placed(tokens, spans))
-        first = np.array([a for a, _, _ in placed], np.int32)
-        last = np.array([b for _, b, _ in placed], np.int32)
-        meaning, who = self.meanings(tokens, sentences(tokens), first, last)
-        return [index for _, _, index in placed], meaning.tolist(), who.tolist()
+        places = np.array(spans, np.int32).reshape(-1, 2)
+        kept, meaning, who = judge_text(
+            code_points(text), *character_tables(), _EMPTY_KEYS, _EMPTY_VALUES, SHORTENED, places,
+            self.sections.keys, self.sections.values, self.rules, self.no_words, self.yes_words,
+        )  # fmt: skip
+        return kept.tolist(), meaning.tolist(), who.tolist()
 
 
 _EMPTY_KEYS, _EMPTY_VALUES = np.zeros(2, np.uint64), np.full(2, -1, np.int32)
 
 
-def _placed(tokens: Tokens, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
-    for index, (start, end) in enumerate(spans):
-        first = int(np.searchsorted(tokens.end, start, side="right"))
-        last = int(np.searchsorted(tokens.start, end, side="left")) - 1
-        if first <= last:
-            yield first, last, index
+@compiled
+def judge_text(
+    points: npt.NDArray[np.uint32],
+    classes: npt.NDArray[np.uint8],
+    folds: npt.NDArray[np.uint32],
+    word_keys: Hashes,
+    word_values: Ints,
+    shortened: Hashes,
+    places: Ints,
+    heading_keys: Hashes,
+    heading_values: Ints,
+    rules: Rules,
+    no_words: Hashes,
+    yes_words: Hashes,
+) -> tuple[npt.NDArray[np.int64], Ints, Ints]:
+    """Which spans (rows of start and end in code points) hold a word, in order of their first; meaning and relative of
+    each."""
+    n, start, end, _, gap, shape, line, hashes = tokenise_points(points, classes, folds, word_keys, word_values, 0)
+    start, end, gap, shape, line, hashes = start[:n], end[:n], gap[:n], shape[:n], line[:n], hashes[:n]
+    sentence = split_sentences(gap, shape, line, start, end, hashes, shortened)
+    first = np.searchsorted(end, places[:, 0], side="right").astype(np.int32)
+    last = (np.searchsorted(start, places[:, 1], side="left") - 1).astype(np.int32)
+    order = np.argsort(first.astype(np.int64) * (1 << 31) + last, kind="mergesort")
+    kept = order[first[order] <= last[order]]
+    meaning, who = judge_spans(
+        hashes, gap, sentence, first[kept], last[kept], heading_keys, heading_values, rules, no_words, yes_words
+    )
+    return kept, meaning, who
 
 
 def judgement(bits: int, relative: int) -> Judgement:

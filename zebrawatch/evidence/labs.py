@@ -202,12 +202,29 @@ class DatedFinding(NamedTuple):
     key: object
 
 
-def confirmed(findings: Iterable[DatedFinding], apart: timedelta = timedelta(days=7)) -> list[DatedFinding]:
+APART = timedelta(days=7)
+"""Two abnormal values this far apart are no one passing event."""
+
+
+def days_apart(one: datetime | None, other: datetime | None, apart: timedelta = APART) -> bool:
+    """Whether two values are of times at least `apart`; False where a time is missing."""
+    return one is not None and other is not None and abs(one - other) >= apart
+
+
+@cache
+def takes_two(hpo_id: str) -> bool:
+    """Whether a value's finding counts only with a second abnormal value (`abnormal_values` 2 in the tables)."""
+    if any(one.values > 1 for one in _analytes().values() if hpo_id in (one.low, one.high, one.positive)):
+        return True
+    return any(one.values > 1 for of_code in _limits().values() for one in of_code if one.hpo_id == hpo_id)
+
+
+def confirmed(findings: Iterable[DatedFinding], apart: timedelta = APART) -> list[DatedFinding]:
     """The findings of one patient that stand: of those that take two abnormal values, the ones after a first.
 
     Findings are taken in the order given (that in which they became known). One that takes a second value stands from
     the second abnormal value whose time lies at least `apart` from an earlier one; so nothing is known before it could
-    be.
+    be. Whether the other value still stands on a night is the chart's business (engine.chart.while_confirmed).
     """
     earlier: dict[str, list[datetime]] = {}
     standing = []
@@ -219,7 +236,7 @@ def confirmed(findings: Iterable[DatedFinding], apart: timedelta = timedelta(day
         if time is None:
             continue
         before = earlier.setdefault(finding.hpo_id, [])
-        if any(abs(time - other) >= apart for other in before):
+        if any(days_apart(time, other, apart) for other in before):
             standing.append(one)
         before.append(time)
     return standing
