@@ -70,8 +70,8 @@ BENCHMARKS = (
         "notes: JSON lines with `text`, plain or gzip", ("FastHPOCR", "pronto"),
     ),
     Benchmark(
-        "false-alarms", "Findings in notes about common diseases, by stratum.", "--notes",
-        "notes: JSON lines with `text`, and `source` and `section` where known",
+        "false-alarms", "Findings and alerts of people with common diseases, by stratum.", "--notes",
+        "notes: JSON lines with `text`, and `source` and `section` where known; or a folder of FHIR NDJSON",
     ),
     Benchmark(
         "ingest", "Speed and memory of the FHIR door, as ratios to orjson, fhir.resources and the bare parsers.",

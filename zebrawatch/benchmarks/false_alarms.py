@@ -1,7 +1,8 @@
-"""What the recogniser finds in notes about common diseases: findings a note, by stratum.
+"""What people with common diseases would cost: findings and alerts from notes, alerts from whole records, by stratum.
 
-No note of the set is about a rare disease, so whatever is present and of the patient feeds false alarms only. Strata
-are the source and the section of the note. Intervals resample notes.
+No note of the set and no clinosim patient has a rare disease, so whatever is found feeds false alarms only, and every
+alert at the delivered threshold is false. Strata are the source and section of a note, age and sex of a person.
+Intervals resample notes or persons; shares have exact ones, because nothing may have been seen.
 """
 
 from __future__ import annotations
@@ -17,26 +18,41 @@ from typing import Any
 import numpy as np
 
 from zebrawatch.benchmarks.bootstrap import Floats, interval
+from zebrawatch.benchmarks.burden import Arm, by_stratum, simulated_patients, watch_folder, watch_notes
 from zebrawatch.benchmarks.corpora import packaged_ontology, read_notes, stem_of
 from zebrawatch.benchmarks.results import Results
-from zebrawatch.evidence.lexicon import Lexicon
 from zebrawatch.evidence.recogniser import Recogniser
 from zebrawatch.knowledge.ontology import Ontology
 
 _MOST_SHOWN = 15
+_POPULATION = 300
 _SMALLEST_STRATUM = 20
 
 
 def run(
     *, data: Path, files: Sequence[Path] = (), seed: int = 7, progress: Callable[[str], None] = lambda _: None
 ) -> Results:
-    """Findings a note by file of notes (JSON lines with `text`, and `source` and `section` where given)."""
+    """Findings and alerts by file of notes (JSON lines with `text`, and `source` and `section` where given), alerts by
+    folder of FHIR NDJSON. Without files: the notes of `data`, and clinosim's patients."""
     ontology = packaged_ontology()
-    recogniser = Recogniser(Lexicon.build(ontology))
+    arm = Arm.build(data)
+    given = list(files) or [data / "notes" / "common_disease_notes.jsonl.gz"]
+    if not files:
+        simulated = simulated_patients(_POPULATION, seed, progress)
+        given += [simulated] if simulated else []
     results: Results = {}
-    for path in list(files) or [data / "notes" / "common_disease_notes.jsonl.gz"]:
-        progress(f"{stem_of(path)}: findings by stratum")
-        results[stem_of(path)] = _findings(list(read_notes(path)), recogniser, ontology, seed)
+    for path in given:
+        began = time.perf_counter()
+        if path.is_dir():
+            progress(f"{path}: alerts of whole records")
+            name = "clinosim (made)" if not files else path.name
+            alerts = by_stratum(watch_folder(path, arm, progress), seed)
+            results[name] = alerts | {"seconds": time.perf_counter() - began}
+            continue
+        progress(f"{stem_of(path)}: findings and alerts by stratum")
+        notes = list(read_notes(path))
+        found = _findings(notes, arm.recogniser, ontology, seed)
+        results[stem_of(path)] = found | {"alerts": by_stratum(watch_notes(notes, arm), seed)}
     return results
 
 
