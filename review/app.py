@@ -45,6 +45,7 @@ ROUTES = [
     Route("/flags/{flag_id}/assign", patient.assign, methods=["POST"]),
     Route("/flags/{flag_id}/snooze", patient.snooze, methods=["POST"]),
     Route("/dashboard", figures.dashboard),
+    Route("/dashboard/published.css", figures.published_style),
     Route("/dashboard/summary", figures.summary),
     Route("/agreement", figures.agreement),
     Route("/accounts", figures.accounts_page, methods=["GET", "POST"]),

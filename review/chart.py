@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
@@ -423,36 +424,42 @@ def _mark_namings(rows: PatientRows, marks: _Marks, records: Records) -> None:
 
 
 def _model(rows: PatientRows, marks: _Marks) -> Model | None:
-    """The newest accepted answer. A quote that stands in no note counts for nothing and is only counted."""
-    for row in rows.answers:
-        if row.get("verdict") not in (None, "accepted"):
-            continue
-        try:
-            content = json.loads(row["content"] or "")
-            opinions = tuple(_opinion(one, marks) for one in content.get("differential", ()))
-        except (ValueError, TypeError, AttributeError, KeyError):
-            continue
-        if not opinions and content.get("no_rare_disease_probability") is None:
-            continue
-        common = content.get("common_explanation") or content.get("best_common_explanation") or ""
-        none = content.get("no_rare_disease_probability")
-        reasoning = str(row.get("reasoning") or "")
-        return Model(row["night"], opinions, none, common if isinstance(common, str) else "", reasoning)
+    """The newest answer that counts, with what a later question about one candidate said of commoner conditions.
+
+    A quote that stands in no note counts for nothing and is only counted.
+    """
+    accepted = [(row, judged) for row in rows.answers if (judged := judged_answer(row))]
+    common = next((str(one["commoner_explanation"]) for _, one in accepted if one.get("commoner_explanation")), "")
+    for row, judged in accepted:
+        if judged.get("consistent") is None:  # a differential, not a question about one disease
+            opinions = tuple(_opinion(one, marks) for one in judged["diseases"])
+            reasoning = str(row.get("reasoning") or "")
+            return Model(row["night"], opinions, judged.get("no_rare_disease"), common, reasoning)
     return None
 
 
-def _opinion(one: Mapping[str, object], marks: _Marks) -> Opinion:
-    name = str(one["disease"])
-    sides: dict[str, list[tuple[str, str]]] = {"for": [], "against": []}
-    struck = 0
+def judged_answer(row: Row) -> Mapping[str, Any] | None:
+    """The judged answer of a row of `llm_responses`; None where it was not accepted."""
+    try:
+        judged = json.loads(row.get("judged") or "null")
+    except ValueError:
+        return None
+    accepted = isinstance(judged, dict) and judged.get("verdict") == "accepted"
+    return judged if accepted and isinstance(judged.get("diseases"), list) else None
+
+
+def _opinion(one: Mapping[str, Any], marks: _Marks) -> Opinion:
+    sides: dict[str, list[tuple[str, str]]] = {"supporting": [], "against": []}
+    struck = int(one.get("struck") or 0)
     for side, found in sides.items():
-        quotes = one.get(side)
-        for each in quotes if isinstance(quotes, list) else ():
-            quote = str(each.get("quote", "")) if isinstance(each, dict) else ""
-            places = (marks.quote(note_id, quote, None, "model", f"model, {side} {name}") for note_id in marks.texts)
-            anchor = next((place for place in places if place), None)
+        told = "for" if side == "supporting" else "against"
+        for quote in one.get(side) or ():
+            text, note_id = str(quote.get("text", "")), str(quote.get("note_id", ""))
+            anchor = marks.quote(note_id, text, None, "model", f"model, {told} {one['name']}")
             if anchor:
-                found.append((quote, anchor))
+                found.append((text, anchor))
             else:
                 struck += 1
-    return Opinion(name, tuple(sides["for"]), tuple(sides["against"]), struck, str(one.get("next_test") or ""))
+    return Opinion(
+        str(one["name"]), tuple(sides["supporting"]), tuple(sides["against"]), struck, str(one.get("next_test") or "")
+    )

@@ -138,11 +138,6 @@ class Records:
         index = self.knowledge.index_of(disease_id) if disease_id else None
         return self.knowledge.diseases[index].name if index is not None else disease_id or ""
 
-    def names_of(self, disease_id: str) -> set[str]:
-        """All names of a disease, case folded."""
-        index = self.knowledge.index_of(disease_id)
-        return {name.text.casefold() for name in self.knowledge.diseases[index].names} if index is not None else set()
-
     def answers(self, snapshot: Snapshot, subjects: Sequence[int], night: date) -> dict[int, list[Row]]:
         """Answers of the reasoning arm up to a night by patient, newest first; empty where it never ran."""
         found: dict[int, list[Row]] = {}

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from markupsafe import Markup
+from selectolax.lexbor import LexborHTMLParser
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
+from connectors.published import PAGE
 from review import accounts, audit_trail, readings, sessions
 from review.audit_trail import EXPORT, SECURITY, Deed, record
 from review.database import AUDIT_TRAIL, DatabaseError, reading
@@ -37,11 +40,28 @@ def dashboard(request: Request, session: Session, _form: FormData) -> Response:
     snapshot = site.records.snapshot()
     floor = floor_of(site.records.data_kind)
     patients = len(snapshot.patients) if snapshot else 0
+    whole = _published(site)
+    main = whole.css_first("main") if whole else None
     return page(
-        request, "dashboard.html", session, figures=headlines(result, patients, floor) if result else (),
+        request, "dashboard.html", session, published=Markup(main.inner_html) if main and main.inner_html else None,
+        figures=headlines(result, patients, floor) if result else (),
         night=snapshot.night if snapshot else None, report=folder is not None,
         screened=shown_count(patients, floor), floor=floor,
     )  # fmt: skip
+
+
+@guarded("dashboard")
+def published_style(request: Request, _session: Session, _form: FormData) -> Response:
+    """The published page's own style, for the part of ours that holds it."""
+    page = _published(site_of(request))
+    style = page.css_first("style") if page else None
+    return Response(f"@scope (.published) {{\n{style.text() if style else ''}\n}}", media_type="text/css")
+
+
+def _published(site: Site) -> LexborHTMLParser | None:
+    """The dashboard page that the last night published (connectors.published); None before there is one."""
+    file = site.configuration.published_folder / PAGE
+    return LexborHTMLParser(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 @guarded("dashboard")
