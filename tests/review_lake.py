@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import lake_rows
 import uvicorn
+from starlette.types import ASGIApp
 
 from connectors.configuration import Configuration, from_values
 from connectors.lake import Lake
@@ -233,9 +234,16 @@ def make(folder: Path, **review: Any) -> Site:
 
 
 @contextmanager
-def served(site: Site) -> Any:
+def served(site: Site) -> Iterator[str]:
     """The application on a free port of this machine; its address."""
-    server = uvicorn.Server(uvicorn.Config(make_app(site), host="127.0.0.1", port=0, log_level="error"))
+    with serving(make_app(site)) as address:
+        yield address
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """Any ASGI application on a free port of this machine; its address."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until = time.monotonic() + 20

@@ -586,3 +586,43 @@ def test_an_empty_lake_says_what_to_do(tmp_path: Path) -> None:
     site = make_site(settings)
     accounts.create_account(site.engine, "ada", "Ada", "reviewer", PASSWORD)
     assert "zebrawatch screen" in Person(site, "ada").get("/worklist")
+
+
+# -- OpenID Connect ----------------------------------------------------------------------------------------------------
+
+
+def test_a_hospital_account_logs_in_with_the_role_it_claims(tmp_path: Path) -> None:
+    from openid_issuer import Issuer
+
+    issuer = Issuer()
+    with review_lake.serving(issuer.app()) as issuer.address:
+        settings = {"oidc_issuer": issuer.address, "oidc_client_id": "zebrawatch"}
+        site = review_lake.make(tmp_path, **settings)
+        person = Person(site)
+        assert "hospital account" in person.get("/login")
+        assert "Worklist" in follow(person, "/login/openid")
+        assert "Dr. Clara" in person.get("/worklist")
+        issuer.claims = {**issuer.claims, "roles": ["dashboard", "reviewer"], "name": "Dr. Clara M."}
+        other = Person(site)
+        assert "Dashboard" in follow(other, "/login/openid")  # the role that sees least
+        assert len(accounts.list_accounts(site.engine)) == 1
+        assert "does not see this page" in other.get("/worklist", 403)
+        issuer.claims = {"sub": "u2", "name": "Someone", "roles": ["cook"]}
+        assert "has no role here" in follow(Person(site), "/login/openid")
+        issuer.audience = "another application"
+        assert "could not be checked" in follow(Person(site), "/login/openid")
+        back = Person(site).client.get("/login/openid/back?code=x&state=forged")
+        assert back.status_code == 401 and "not accepted" in back.text
+        known = accounts.list_accounts(site.engine)[0]
+        assert known["issuer"] == issuer.address
+        assert accounts.authenticate(site.engine, known["login"], "", "x") is None  # has no password
+
+
+def follow(person: Person, path: str) -> str:
+    """Follow a log-in through the hospital's issuer and back; the client itself stays with the application."""
+    import httpx
+
+    away = person.client.get(path, follow_redirects=False)
+    assert away.status_code == 302, away.text
+    back = httpx.get(away.headers["location"]).headers["location"]
+    return person.client.get(back.replace("http://127.0.0.1", "", 1)).text
