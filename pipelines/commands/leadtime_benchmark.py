@@ -98,14 +98,13 @@ class Site:
         """Screen all nights; with `fresh` in a new lake. BenchmarkError where the screen fails (it says why itself)."""
         if fresh and self.folder.exists():
             shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._configure(threshold)
+        self.configure(threshold)
         command = [sys.executable, "-m", "pipelines.commands.main", "screen", "--config", str(self.config)]
         if not fresh:
             nights = self.lake.nights()
             command += ["--nights", f"{nights[0].night}..{nights[-1].night}"]
         say(f"Screening {self.source.name} at threshold {threshold:.4g}")
-        done = subprocess.run(command, env=self._environment(), stdout=subprocess.DEVNULL, check=False)
+        done = subprocess.run(command, env=self.environment(), stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
             raise BenchmarkError(f"The screen of {self.source} did not finish; what it said stands above.")
 
@@ -140,7 +139,9 @@ class Site:
         )
         return found
 
-    def _configure(self, threshold: float) -> None:
+    def configure(self, threshold: float) -> None:
+        """Write the configuration: the benchmark's own, nothing of the site it is started in."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         key = self.folder / "site.key"
         key.write_bytes(self.key)
         key.chmod(0o600)
@@ -159,7 +160,7 @@ class Site:
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     @staticmethod
-    def _environment() -> dict[str, str]:
+    def environment() -> dict[str, str]:
         """The environment without settings of a site, which would overlay the benchmark's own."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ZEBRAWATCH_")}
         if "ZEBRAWATCH_DATA" in os.environ:
@@ -199,7 +200,7 @@ def _published(cases: Path, controls: int, cache: Path, seed: int, say: Say) -> 
     half = half_of(selection.cases)
     published = _annotated(compiled(knowledge_files(str(shipped) if shipped.is_dir() else ""), cache / "compiled")[0])
     say("Choosing the threshold on the half for development")
-    planted = _planted(hospital.folder, site.key)
+    planted = planted_of(hospital.folder, site.key)
     subjects = {name: {s for s, one in planted.items() if half[one.case] == name} for name in ("develop", "report")}
     protocol, matcher = protocol_of(site.night_run), Matcher(knowledge)
     replay = replay_of(site.night_run)
@@ -288,8 +289,8 @@ class Planted:
     told: tuple[Any, ...]
 
 
-def _planted(folder: Path, key: bytes) -> dict[int, Planted]:
-    """By subject id."""
+def planted_of(folder: Path, key: bytes) -> dict[int, Planted]:
+    """What was planted in each patient of a rendered hospital, by subject id."""
     from zebrawatch.benchmarks.published_cases.measure import Told
     from zebrawatch.fhir.subjects import subject_id_of
 
