@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -19,6 +19,7 @@ from assets import publication, reporting
 from assets.identity import identity_of, keep_settings
 from assets.night_run import NightRun
 from connectors.mlflow_runs import MlflowStore, RegisteredObject, flatten_identity, record_run
+from zebrawatch.engine.flags import SCORE_COLUMNS
 from zebrawatch.errors import SourceError
 from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.ranking import RankingParameters
@@ -34,6 +35,7 @@ from zebrawatch.schemas import CANDIDATES, EVENTS, FLAGS, LEAD_TIME, NAMINGS, NO
 from zebrawatch.screen.naming import Namer, read_groups
 from zebrawatch.screen.suspicion import Suspicion, suspicions_with_phenotype_names
 
+BATCH = 20_000  # rows of candidates whose contributions are in memory at once
 PLANTED = 300  # made namings by which the detectors' recall is measured: a Wilson interval of about +-5 points
 
 
@@ -130,7 +132,7 @@ def replay_of(run: NightRun) -> Replay:
         people=people(run),
         suspicions=_frame(run, SUSPICIONS, "known_night"),
         flags=_frame(run, FLAGS, "night"),
-        candidates=_frame(run, CANDIDATES, "night"),
+        candidates=_frame(run, CANDIDATES, "night", list(SCORE_COLUMNS)),
         written=_frame(run, NOTES, "known_night", ["subject_id", "known_night"]),
         labels=labels(run),
         suspicions_both_ways=pd.DataFrame([one._asdict() for one in both_ways], columns=list(Suspicion._fields)),
@@ -259,12 +261,26 @@ def _leak_gate(run: NightRun, replay: Replay) -> Mapping[str, Any]:
         wanted |= {(row["subject_id"], row["disease_id"]) for row in replay.labels.to_dict("records")}
     notes = run.lake.arrow(NOTES, ["note_id", "text", "known_night"], rows=~pc.field("deleted")).to_pylist()
     texts = {note["note_id"]: note["text"] for note in notes if note["text"] is not None}
-    evidence = {row for row in evidence_of(replay.candidates, wanted) if row[2] in texts}
+    evidence = {row for row in _evidence(run, wanted) if row[2] in texts}
     gate = leak_gate(evidence, texts, _detector(run), run.naming_set.keeps_out)
     folder = run.lake.reports / str(run.nights)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     gate.ledger.to_csv(folder / "leak_ledger.csv", index=False)
     return gate.as_dict()
+
+
+def _evidence(run: NightRun, wanted: Collection[tuple[int, str]]) -> set[tuple[int, str, str]]:
+    """Documents that counted for the wanted diseases; by batches: contributions are most of a lake's bytes."""
+    subjects = pa.array(sorted({subject for subject, _ in wanted}), pa.int64())
+    rows = run.lake.arrow(
+        CANDIDATES,
+        ["subject_id", "disease_id", "contributions"],
+        rows=(pc.field("night") <= pa.scalar(run.nights.last, pa.date32())) & pc.field("subject_id").isin(subjects),
+    )
+    found: set[tuple[int, str, str]] = set()
+    for batch in rows.to_batches(max_chunksize=BATCH):
+        found |= evidence_of(batch.to_pandas(), wanted)
+    return found
 
 
 def _detector(run: NightRun) -> LeakDetector:

@@ -33,6 +33,8 @@ FEWEST_CONTROLS = 3000
 SELECTION_THRESHOLD = 0.01
 """Threshold of the first pass, from whose scores the threshold is chosen; it decides only what counts as raised by a
 new background alone, and the second pass does that again at the chosen one."""
+SHOWN = 5
+"""K of the headline; no longer list is kept."""
 DEMO = (60, 6, 7)
 """Patients, rare ones, seed of the demo hospital."""
 RADAR = (
@@ -150,7 +152,8 @@ class Site:
             "source": {"location": str(self.source)},
             "lake": {"folder": str(self.folder / "lake")},
             "knowledge": {"folder": str(self.knowledge) if self.knowledge else ""},
-            "policy": {"threshold": threshold},
+            "evidence": {"top": SHOWN},
+            "policy": {"threshold": threshold, "shown": SHOWN},
         }
         lines = []
         for section, values in settings.items():

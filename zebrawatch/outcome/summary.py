@@ -39,10 +39,10 @@ class Replay:
     """What a replay leaves behind, as frames with the columns of zebrawatch.schemas.
 
     `people`: zebrawatch.outcome.observation.PEOPLE_COLUMNS, everybody who was screened. `suspicions_both_ways`: the
-    suspicions with names counted that are also HPO labels. `namings`: schemas.NAMINGS, for the figures without each
-    class of evidence. `written`: subject_id and known_night of every document, for the utilisation null and note
-    density. `organ_system`: main organ system by disease id, for the strata. `labels`:
-    zebrawatch.outcome.pairs.LABEL_COLUMNS, or None where the records alone give the diagnoses.
+    suspicions with names counted that are also HPO labels. `candidates`: zebrawatch.engine.flags.SCORE_COLUMNS suffice.
+    `namings`: schemas.NAMINGS, for the figures without each class of evidence. `written`: subject_id and known_night of
+    every document, for the utilisation null and note density. `organ_system`: main organ system by disease id, for the
+    strata. `labels`: zebrawatch.outcome.pairs.LABEL_COLUMNS, or None where the records alone give the diagnoses.
     """
 
     nights: Sequence[NightRange]

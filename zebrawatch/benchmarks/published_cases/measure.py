@@ -133,7 +133,8 @@ class Trial:
             merged=dict(replay.merged), prevalent_days=protocol.windows.prevalent_days,
         )  # fmt: skip
         self._facts = _facts(replay)
-        self._scores = _scores(replay.candidates)
+        self._points: dict[float, Point] = {}
+        self._scores = _scores(replay.candidates[replay.candidates["rank"] <= protocol.estimand.k])
         suspected = {s: facts.suspected_night for s, facts in self._facts.items() if facts.suspected_night is not None}
         self._exposed = burdens.exposure(replay.people, self._table.rows, suspected, replay.first)
         self._people = [person.subject_id for person in observed(replay.people)]
@@ -160,6 +161,11 @@ class Trial:
 
     def at(self, threshold: float) -> Point:
         """Share and burden at a threshold, by the protocol's rules."""
+        if threshold not in self._points:
+            self._points[threshold] = self._at(threshold)
+        return self._points[threshold]
+
+    def _at(self, threshold: float) -> Point:
         episodes = episodes_of(self.flags(threshold))
         rows = lead_time(self._table.rows, episodes, None, self._matcher)
         at_risk = rows[(rows["label_source"] == "labels") & (rows["pair_class"] == "at risk")]
