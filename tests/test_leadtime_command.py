@@ -8,7 +8,7 @@ import pytest
 
 from connectors.configuration import load
 from pipelines.commands.benchmark import BenchmarkError
-from pipelines.commands.leadtime_benchmark import Planted, Site, run
+from pipelines.commands.leadtime_benchmark import SCREENED_AT, Planted, Site, run
 from pipelines.commands.leadtime_benchmark import planted_of as planted
 from zebrawatch.benchmarks.published_cases.measure import Told
 from zebrawatch.fhir.subjects import subject_id_of
@@ -25,11 +25,11 @@ def test_the_site_s_own_settings_do_not_reach_the_benchmark(tmp_path: Path, monk
     monkeypatch.setenv("ZEBRAWATCH_POLICY__DISEASES_NEVER_SCREENED", "OMIM:301500")
     monkeypatch.setenv("ZEBRAWATCH_DATA", "/data")
     site = Site(tmp_path / "site", tmp_path / "hospital", tmp_path / "knowledge", KEY)
-    site.configure(0.25)
+    site.configure()
     environment = site.environment()
     configuration = load(site.config, environment)
     assert configuration.policy.diseases_never_screened == ()
-    assert configuration.policy.threshold == 0.25
+    assert configuration.policy.threshold == SCREENED_AT
     assert configuration.source.location == str(tmp_path / "hospital")
     assert configuration.knowledge.folder == str(tmp_path / "knowledge")
     assert configuration.lake_folder == tmp_path / "site" / "lake"

@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -30,9 +30,9 @@ from pipelines.commands.progress import Progress
 
 CONTROLS = 3100
 FEWEST_CONTROLS = 3000
-SELECTION_THRESHOLD = 0.01
-"""Threshold of the first pass, from whose scores the threshold is chosen; it decides only what counts as raised by a
-new background alone, and the second pass does that again at the chosen one."""
+SCREENED_AT = 0.001
+"""Threshold of the screen itself: low, so that its leak gate searches every disease any later threshold could show.
+Which raise owes to a new background alone is judged at it, and not again at the threshold that is chosen."""
 SHOWN = 5
 """K of the headline; no longer list is kept."""
 DEMO = (60, 6, 7)
@@ -96,16 +96,13 @@ class Site:
     knowledge: Path | None
     key: bytes
 
-    def screen(self, say: Say, *, threshold: float, fresh: bool) -> None:
-        """Screen all nights; with `fresh` in a new lake. BenchmarkError where the screen fails (it says why itself)."""
-        if fresh and self.folder.exists():
+    def screen(self, say: Say) -> None:
+        """Screen all nights in a new lake. BenchmarkError where the screen fails (it says why itself)."""
+        if self.folder.exists():
             shutil.rmtree(self.folder)
-        self.configure(threshold)
+        self.configure()
         command = [sys.executable, "-m", "pipelines.commands.main", "screen", "--config", str(self.config)]
-        if not fresh:
-            nights = self.lake.nights()
-            command += ["--nights", f"{nights[0].night}..{nights[-1].night}"]
-        say(f"Screening {self.source.name} at threshold {threshold:.4g}")
+        say(f"Screening {self.source.name}")
         done = subprocess.run(command, env=self.environment(), stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
             raise BenchmarkError(f"The screen of {self.source} did not finish; what it said stands above.")
@@ -141,7 +138,7 @@ class Site:
         )
         return found
 
-    def configure(self, threshold: float) -> None:
+    def configure(self) -> None:
         """Write the configuration: the benchmark's own, nothing of the site it is started in."""
         self.folder.mkdir(parents=True, exist_ok=True)
         key = self.folder / "site.key"
@@ -153,7 +150,7 @@ class Site:
             "lake": {"folder": str(self.folder / "lake")},
             "knowledge": {"folder": str(self.knowledge) if self.knowledge else ""},
             "evidence": {"top": SHOWN},
-            "policy": {"threshold": threshold, "shown": SHOWN},
+            "policy": {"threshold": SCREENED_AT, "shown": SHOWN},
         }
         lines = []
         for section, values in settings.items():
@@ -175,72 +172,24 @@ class Site:
 
 
 def _published(cases: Path, controls: int, cache: Path, seed: int, say: Say) -> dict[str, Any]:
-    from assets.outcome import protocol_of, replay_of
     from connectors.knowledge_files import compiled, knowledge_files
     from zebrawatch.benchmarks.published_cases.exclusion import exclude_papers
-    from zebrawatch.benchmarks.published_cases.measure import (
-        BUDGETS,
-        MOST_FALSE,
-        Trial,
-        half_of,
-        part_of,
-    )
     from zebrawatch.benchmarks.published_cases.selection import read_published
-    from zebrawatch.outcome.matching import Matcher
-    from zebrawatch.outcome.summary import summarise
 
     begun = time.monotonic()
     selection = read_published(cases, seed=seed)
     papers = frozenset(paper for case in selection.cases for paper in case.papers)
     say(f"{len(selection.cases):,} of {selection.read:,} cases state two ages of onset ({len(papers)} papers left out)")
-    shipped = data_folder() / "knowledge"
-    excluded = exclude_papers(knowledge_files(str(shipped) if shipped.is_dir() else ""), papers, cache / "knowledge")
+    whole = knowledge_files(_shipped())
+    excluded = exclude_papers(whole, papers, cache / "knowledge")
     files = knowledge_files(str(excluded.folder))
     knowledge, _ = compiled(files, cache / "compiled")
     hospital = _hospital(selection.cases, controls, seed, files, knowledge, cache, say)
     site = Site(cache / "published", hospital.folder, excluded.folder, hashlib.sha256(f"{seed}".encode()).digest())
-    site.screen(say, threshold=SELECTION_THRESHOLD, fresh=True)
-    half = half_of(selection.cases)
-    published = _annotated(compiled(knowledge_files(str(shipped) if shipped.is_dir() else ""), cache / "compiled")[0])
-    say("Choosing the threshold on the half for development")
-    planted = planted_of(hospital.folder, site.key)
-    subjects = {name: {s for s, one in planted.items() if half[one.case] == name} for name in ("develop", "report")}
-    protocol, matcher = protocol_of(site.night_run), Matcher(knowledge)
-    replay = replay_of(site.night_run)
-    trials = {name: Trial(part_of(replay, own), matcher, protocol) for name, own in subjects.items()}
-    chosen = {budget: trials["develop"].threshold_for(budget) for budget in BUDGETS}
-    budgets = {
-        f"{budget:g}": _budget(chosen[budget], {n: trial.at(chosen[budget]) for n, trial in trials.items()})
-        for budget in BUDGETS
-    }
-    strict = trials["develop"].threshold_for(MOST_FALSE, "mix_upper")
-    budgets["5, in the rendered mix"] = _budget(strict, {n: trial.at(strict) for n, trial in trials.items()})
-    threshold = chosen[MOST_FALSE]
-    site = Site(site.folder, site.source, site.knowledge, site.key)
-    site.screen(say, threshold=threshold, fresh=False)
-    say("Measuring")
-    replay = replay_of(site.night_run)
-    whole = site.figures()
-    told: dict[str, Any] = {}
-    for name, own in subjects.items():
-        part = part_of(replay, own)
-        outcome = summarise(
-            part, matcher, protocol_of(site.night_run), leak_gate=whole["leak_gate"],
-            suspicion_recall=whole["suspicion_recall"],
-        )  # fmt: skip
-        cost = Trial(part, matcher, protocol).burden(outcome.classified, draws=protocol.resampling.draws)
-        told[name] = _figures(outcome, part, planted, knowledge, published, matcher, site) | _cost(cost)
-    reported = told["report"]
+    site.screen(say)
+    published = _annotated(compiled(whole, cache / "compiled")[0])
     return {
-        **reported,
-        "threshold": threshold,
-        "reached": {
-            "share_at_least_half": (reported["prioritised_share"] or 0.0) >= 0.5,
-            "false_alerts_within_5": reported["false_alerts"]["at_one_in_500_upper"] <= MOST_FALSE,
-            "better_than_every_null": reported["nulls_beaten"],
-        },
-        "by_budget": budgets,
-        "develop_half": told["develop"],
+        **measured(site, selection.cases, published, say),
         "hospital": {
             "patients": hospital.cases + sum(hospital.controls.values()),
             "cases": hospital.cases,
@@ -248,13 +197,73 @@ def _published(cases: Path, controls: int, cache: Path, seed: int, say: Say) -> 
             "notes": hospital.notes,
             "findings_without_words": hospital.findings_without_words,
         },
-        "source_excluded": {k: v for k, v in asdict(excluded).items() if k != "folder"},
+        "source_excluded": {name: n for name, n in asdict(excluded).items() if name != "folder"},
         "set_aside": dict(selection.set_aside),
-        "leak_gate": whole["leak_gate"],
         "data": "rendered: published cases and made controls; it tests the method, not clinical benefit",
         "reference": RADAR,
         "seconds": time.monotonic() - begun,
     }
+
+
+def _shipped() -> str:
+    folder = data_folder() / "knowledge"
+    return str(folder) if folder.is_dir() else ""
+
+
+def measured(site: Site, cases: Sequence[Any], published: frozenset[str], say: Say) -> dict[str, Any]:
+    """The figures of a screened hospital: threshold from one half, the other half reported.
+
+    `published`: ids of the diseases that the knowledge annotated before papers were left out.
+    """
+    from assets.outcome import protocol_of, replay_of
+    from zebrawatch.benchmarks.published_cases.measure import BUDGETS, MOST_FALSE, Trial, half_of, part_of
+    from zebrawatch.outcome.matching import Matcher
+
+    say("Choosing the threshold on the half for development")
+    knowledge = site.night_run.knowledge
+    half, planted = half_of(cases), planted_of(site.source, site.key)
+    protocol, matcher, replay = protocol_of(site.night_run), Matcher(knowledge), replay_of(site.night_run)
+    parts = {
+        name: part_of(replay, {s for s, one in planted.items() if half[one.case] == name})
+        for name in ("develop", "report")
+    }
+    trials = {name: Trial(part, matcher, protocol) for name, part in parts.items()}
+    chosen = {budget: trials["develop"].threshold_for(budget) for budget in BUDGETS}
+    budgets = {f"{budget:g}": _budget(at, trials) for budget, at in chosen.items()}
+    strict = trials["develop"].threshold_for(MOST_FALSE, "mix_upper")
+    budgets["5, in the rendered mix"] = _budget(strict, trials)
+    told = {}
+    for name, part in parts.items():
+        say(f"Measuring on the half to {name}")
+        told[name] = _half(part, trials[name], chosen[MOST_FALSE], planted, published, matcher, site)
+    reported = told["report"]
+    return {
+        **reported,
+        "threshold": chosen[MOST_FALSE],
+        "reached": {
+            "share_at_least_half": (reported["prioritised_share"] or 0.0) >= 0.5,
+            "false_alerts_within_5": reported["false_alerts"]["at_one_in_500_upper"] <= MOST_FALSE,
+            "better_than_every_null": reported["nulls_beaten"],
+        },
+        "by_budget": budgets,
+        "develop_half": told["develop"],
+        "leak_gate": site.figures()["leak_gate"],
+    }
+
+
+def _half(
+    part: Any, trial: Any, threshold: float, planted: Mapping[int, Planted], published: frozenset[str], matcher: Any,
+    site: Site,
+) -> dict[str, Any]:  # fmt: skip
+    """All figures of one half at the threshold: alerts by the policy's fold over the screen's own scores."""
+    from assets.outcome import protocol_of
+    from zebrawatch.outcome.summary import summarise
+
+    protocol = protocol_of(site.night_run)
+    part = replace(part, flags=trial.flags(threshold))
+    outcome = summarise(part, matcher, protocol)
+    cost = trial.burden(outcome.classified, draws=protocol.resampling.draws)
+    return _figures(outcome, part, planted, published, matcher, site) | _cost(cost)
 
 
 def _hospital(
@@ -306,9 +315,10 @@ def planted_of(folder: Path, key: bytes) -> dict[int, Planted]:
     return {subject_id_of(patient, key): planted for patient, planted in found.items()}
 
 
-def _budget(threshold: float, points: Mapping[str, Any]) -> dict[str, Any]:
+def _budget(threshold: float, trials: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"threshold": threshold}
-    for name, point in points.items():
+    for name, trial in trials.items():
+        point = trial.at(threshold)
         row |= {f"{name}_share": point.prioritised_share, f"{name}_false": point.burden.standard}
     return row
 
@@ -323,7 +333,6 @@ def _figures(
     outcome: Any,
     part: Any,
     planted: Mapping[int, Planted],
-    knowledge: Any,
     published: frozenset[str],
     matcher: Any,
     site: Site,
@@ -331,8 +340,7 @@ def _figures(
     from zebrawatch.benchmarks.published_cases.measure import losses, recognised
     from zebrawatch.schemas import FINDINGS
 
-    figures = outcome.figures
-    rows = outcome.lead_time
+    figures, rows, knowledge = outcome.figures, outcome.lead_time, site.night_run.knowledge
     at_risk = rows[(rows["label_source"] == "labels") & (rows["pair_class"] == "at risk")]
     findings = site.lake.arrow(FINDINGS, ["subject_id", "hpo_id", "assertion", "experiencer"]).to_pandas()
     findings = findings[
@@ -477,12 +485,11 @@ def _demo(cache: Path, say: Say) -> dict[str, Any]:
     begun = time.monotonic()
     patients, rare, seed = DEMO
     folder = cache / f"demo-{patients}-{rare}-{seed}"
-    shipped = data_folder() / "knowledge"
     if not (folder / "labels.csv").is_file():
-        files = knowledge_files(str(shipped) if shipped.is_dir() else "")
+        files = knowledge_files(_shipped())
         make_demo_hospital(folder, patients=patients, rare=rare, seed=seed, knowledge=files, progress=say)
-    site = Site(cache / "demo", folder, shipped if shipped.is_dir() else None, b"demo hospital, no secret")
-    site.screen(say, threshold=SELECTION_THRESHOLD, fresh=True)
+    site = Site(cache / "demo", folder, Path(_shipped()) if _shipped() else None, b"demo hospital, no secret")
+    site.screen(say)
     figures = site.figures()
     return {
         "n": figures["at_risk"],
