@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import secrets
 import socket
+import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -101,8 +104,12 @@ async def _not_found(request: Request, error: Exception) -> Response:
     return message(request, None, "Nothing here", text, status)
 
 
-async def _failed(_request: Request, error: Exception) -> Response:
+async def _failed(request: Request, error: Exception) -> Response:
     # the error's own text may hold patient data; its kind may not
+    area = request.url.path.split("/")[1] or "home"
+    print(f"zebrawatch: the page {area} failed with {type(error).__name__}", file=sys.stderr, flush=True)
+    if os.environ.get("ZEBRAWATCH_DEBUG"):
+        traceback.print_exception(error)
     text = f"The page failed with {type(error).__name__}. Nothing that was kept before is lost; try again."
     return PlainTextResponse(text, 500)
 
@@ -133,7 +140,7 @@ def serve(configuration: Configuration, say: Callable[[str], None], *, make_acco
     address = review.public_url or f"http://{review.host}:{listener.getsockname()[1]}/"
     say(f"Ready: {address} (stop with Ctrl-C)")
     settings = uvicorn.Config(
-        make_app(site), log_level="warning", access_log=False, server_header=False, timeout_keep_alive=10,
+        make_app(site), log_level="critical", access_log=False, server_header=False, timeout_keep_alive=10,
         proxy_headers=bool(review.public_url), limit_concurrency=200, timeout_graceful_shutdown=5,
     )  # fmt: skip
     uvicorn.Server(settings).run(sockets=[listener])

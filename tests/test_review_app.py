@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import PIPE
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 import review_lake
 import sqlalchemy as sa
@@ -588,6 +594,61 @@ def test_an_empty_lake_says_what_to_do(tmp_path: Path) -> None:
     assert "zebrawatch screen" in Person(site, "ada").get("/worklist")
 
 
+def test_what_fails_says_its_kind_and_nothing_of_a_patient(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ada = Person(site, "ada")
+
+    def broken(*_: object) -> None:
+        raise ValueError("Jane Doe, MRN 4711")
+
+    monkeypatch.setattr(type(site.records), "patient", broken)
+    client = TestClient(make_app(site), base_url="http://127.0.0.1", raise_server_exceptions=False)
+    client.cookies = ada.client.cookies
+    answer = client.get(f"/flags/{HUNTER_FLAG}")
+    said = answer.text + "".join(capfd.readouterr())
+    assert answer.status_code == 500 and "ValueError" in said
+    assert "Jane" not in said and "4711" not in said and str(HUNTER) not in said
+
+
+def test_the_command_prints_accounts_that_log_in_and_logs_no_patient(template: Path) -> None:
+    environment = {
+        **os.environ, "ZEBRAWATCH_SITE__KEY_FILE": str(template / "site.key"),
+        "ZEBRAWATCH_KNOWLEDGE__FOLDER": str(template / "knowledge"),
+        "ZEBRAWATCH_REVIEW__DATABASE": f"sqlite:///{template / 'command' / 'review.db'}",
+    }  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.commands.main",
+        "review",
+        "--port",
+        "0",
+        "--lake",
+        str(template / "lake"),
+    ]
+    with subprocess.Popen(command, stdout=PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as process:
+        assert process.stdout is not None
+        said: list[str] = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("Ready: "):
+                break
+        accounts_told = dict(re.findall(r"^ {2}(\w+) +\S+ +(\S+)$", "".join(said), re.MULTILINE))
+        assert set(accounts_told) == set(accounts.ROLES)
+        address = said[-1].split()[1].rstrip("/")
+        with httpx.Client(base_url=address, follow_redirects=True) as client:
+            csrf = field(client.get("/login").text, "csrf")
+            form = {"csrf": csrf, "next": "", "login": "demo-reviewer", "password": accounts_told["reviewer"]}
+            assert "Worklist" in client.post("/login", data=form).text
+            assert "coarse facial features" in client.get(f"/flags/{HUNTER_FLAG}").text
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert "Traceback" not in rest
+    for never in (str(HUNTER), f"{HUNTER:016x}", "pat-1001", "macroglossia"):
+        assert never not in rest
+
+
 # -- OpenID Connect ----------------------------------------------------------------------------------------------------
 
 
@@ -620,8 +681,6 @@ def test_a_hospital_account_logs_in_with_the_role_it_claims(tmp_path: Path) -> N
 
 def follow(person: Person, path: str) -> str:
     """Follow a log-in through the hospital's issuer and back; the client itself stays with the application."""
-    import httpx
-
     away = person.client.get(path, follow_redirects=False)
     assert away.status_code == 302, away.text
     back = httpx.get(away.headers["location"]).headers["location"]
