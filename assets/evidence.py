@@ -85,7 +85,7 @@ def background(run: NightRun) -> dict[str, Any]:
 def candidates(run: NightRun) -> dict[str, Any]:
     """Ranked diseases of every patient whose evidence changed."""
     scored = changed_patients(run)
-    standing = _standing_findings(run).join(scored, "subject_id", "left_semi")
+    standing = standing_findings(run).join(scored, "subject_id", "left_semi")
     people = (
         run.table(PATIENTS)
         .where(F.col("known_night") <= F.lit(run.nights.last))
@@ -106,7 +106,7 @@ def changed_patients(run: NightRun) -> DataFrame:
     """Patients of whom something became known, or ceased to stand, in the range (all of them on a lake's first run)."""
     since = date(1800, 1, 1) if run.first_run else run.nights.first
     within = F.col("night").between(F.lit(since), F.lit(run.nights.last))
-    standing = _standing_findings(run)
+    standing = standing_findings(run)
     nights = [
         standing.select("subject_id", F.greatest("known_night", "source_night").alias("night")),
         standing.select("subject_id", F.col("removed_night").alias("night")),
@@ -129,7 +129,7 @@ def _make_backgrounds(run: NightRun) -> Mapping[str, Background]:
     )
     people = run.table(PATIENTS).where(F.col("known_night") <= F.lit(run.nights.last))
     merged = merges(people)
-    steps = score.background_steps(apart(_standing_findings(run), merged), ancestors).collect()
+    steps = score.background_steps(apart(standing_findings(run), merged), ancestors).collect()
     seen = score.patient_steps(people, merged).collect()
     made = {}
     for month in sorted(
@@ -152,16 +152,30 @@ def _earlier_months(run: NightRun) -> list[str]:
     return sorted({month_of(night) for night in pc.unique(nights).to_pylist()})
 
 
-def _standing_findings(run: NightRun) -> DataFrame:
+def standing_findings(run: NightRun) -> DataFrame:
     """All findings of sources known by the range's end, with the night these were replaced, under merged patients too.
 
     A copy is dated to its first appearance, so its own note may still be unknown: the inner join leaves it out.
     """
-    notes, events = run.table(NOTES), run.table(EVENTS)
     until = F.lit(run.nights.last)
-    replaced = spans(notes.where(F.col("known_night") <= until), events.where(F.col("known_night") <= until))
-    rows = run.table(FINDINGS).where(F.col("known_night") <= until).join(replaced, ["source_id", "source_version"])
-    return with_merged(rows, merges(run.table(PATIENTS).where(F.col("known_night") <= until)))
+    rows = run.table(FINDINGS).where(F.col("known_night") <= until)
+    return _standing(run, rows)
+
+
+def standing_notes(run: NightRun) -> DataFrame:
+    """All readable notes known by the range's end, with the night they were replaced, under merged patients too."""
+    columns = ("subject_id", "text", "type_display", "event_time", "known_night")
+    notes = run.table(NOTES).where(F.col("known_night") <= F.lit(run.nights.last)).where(READABLE)
+    named = notes.select(F.col("note_id").alias("source_id"), F.col("version").alias("source_version"), *columns)
+    return _standing(run, named)
+
+
+def _standing(run: NightRun, rows: DataFrame) -> DataFrame:
+    """Rows of sources with `source_night` and `removed_night`, between which the source stood."""
+    until = F.lit(run.nights.last)
+    known = [run.table(table).where(F.col("known_night") <= until) for table in (NOTES, EVENTS, PATIENTS)]
+    stood = rows.join(spans(known[0], known[1]), ["source_id", "source_version"])
+    return with_merged(stood, merges(known[2]))
 
 
 def _scoring(run: NightRun) -> score.Scoring:

@@ -15,11 +15,12 @@ from typing import Any
 
 import dagster as dg
 
-from assets import evidence, outcome, raw, screen, timeline
+from assets import evidence, outcome, raw, reasoning, screen, timeline
 from assets.checks import CHECKED, checks_of
 from assets.night_run import NightRun
 from connectors import configuration
 from connectors.lake import Lake
+from connectors.vllm_pipes import pipes_launcher
 from zebrawatch.errors import SourceError, ZebrawatchError
 from zebrawatch.nights import NightRange
 
@@ -29,6 +30,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 NIGHTS_TAG = "zebrawatch/nights"
 ALL_NIGHTS = "all"
 PAST = "past"
+GPU = "gpu"  # the pool of one (dagster.yaml) in which a language model runs
 _RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 _NIGHT_TAG = "dagster/partition"
 
@@ -42,6 +44,7 @@ class Step:
     deps: tuple[str, ...]
     make: Callable[[NightRun], dict[str, Any]]
     retries: int = 0
+    pool: str | None = None
 
 
 STEPS = (
@@ -56,7 +59,14 @@ STEPS = (
     Step("background", "evidence", ("patients", "findings"), evidence.background),
     Step("candidates", "evidence", ("patients", "findings", "namings", "background"), evidence.candidates),
     Step("suspicions", "screen", ("namings", "events"), screen.suspicions),
-    Step("flags", "screen", ("candidates", "suspicions", "patients"), screen.flags),
+    Step(
+        "llm_requests",
+        "reasoning",
+        ("candidates", "findings", "namings", "notes", "patients", "suspicions"),
+        reasoning.llm_requests,
+    ),
+    Step("llm_responses", "reasoning", ("llm_requests",), reasoning.llm_responses, pool=GPU),
+    Step("flags", "screen", ("candidates", "llm_responses", "suspicions", "patients"), screen.flags),
     Step("lead_time", "outcome", ("flags", "suspicions", "patients"), outcome.lead_time),
     Step("published", "outcome", ("lead_time", "quarantine", "verdicts"), outcome.published),
 )
@@ -154,7 +164,8 @@ def _asset(step: Step, partitions: dg.PartitionsDefinition[str] | None) -> dg.As
             dg.AssetCheckSpec(name, asset=_key(step.name, partitions), blocking=True, description=about)
             for name, about in CHECKED.get(step.name, ())
         ],
-        kinds={"spark"} if step.group in ("timeline", "evidence", "screen") else set(),
+        kinds={"spark"} if step.group in ("timeline", "evidence", "screen") else {"vllm"} if step.pool else set(),
+        pool=step.pool,
         required_resource_keys={"screen_run"},
     )
     def made(context: dg.AssetExecutionContext) -> Iterator[Any]:
@@ -164,6 +175,8 @@ def _asset(step: Step, partitions: dg.PartitionsDefinition[str] | None) -> dg.As
         with _plainly(run, step.name):
             if step.group != "raw":
                 run.start_spark()
+            if step.pool == GPU:
+                run.launch = pipes_launcher(context, dg.PipesSubprocessClient())
             facts = step.make(run)
             results = checks_of(step.name, run)
         yield dg.MaterializeResult(

@@ -9,6 +9,7 @@ from typing import Any
 
 import zebrawatch
 from assets.night_run import NightRun, code_digest
+from assets.reasoning import ALONE, planned
 from connectors.configuration import Configuration
 from connectors.lake import Lake
 from zebrawatch.evidence.ranking import RankingParameters
@@ -39,7 +40,7 @@ def identity_of(run: NightRun) -> dict[str, Any]:
             "k": run.policy.k,
             "persistence_nights": run.policy.persistence_nights,
         },
-        "reasoning": {"arm": "not run: the evidence arm screened alone"},
+        "reasoning": _reasoning(run),
         "configuration": run.configuration.digest(),
         "protocol": Protocol.read().digest,
         "code": f"{version('zebrawatch')}+{code_digest(zebrawatch)}",
@@ -60,3 +61,12 @@ def kept_settings(lake: Lake, identity: Mapping[str, Any], configuration: Config
         return configuration
     kept = lake.root / "settings" / f"{identity.get('configuration')}.json"
     return configuration.as_it_was(kept.read_bytes()) if kept.is_file() else None
+
+
+def _reasoning(run: NightRun) -> dict[str, str]:
+    """What the reasoning arm's answers rest on: model, weights, prompts, rule, engine."""
+    if not run.configuration.reasoning.enabled:
+        return {"arm": ALONE}
+    told = {name.removeprefix("llm."): value for name, value in planned(run).settings.identity().items()}
+    versions = run.batch.versions if run.batch is not None else {}
+    return {"arm": run.configuration.reasoning.backend, **told, **versions}

@@ -21,6 +21,7 @@ from connectors.configuration import Configuration, site_key
 from connectors.lake import Lake, Written
 from connectors.manifest import Manifest, read_manifest
 from connectors.spark import session
+from connectors.vllm_batch import BatchReport, Launch
 from zebrawatch import evidence, screen
 from zebrawatch.errors import ConfigurationError, LakeError
 from zebrawatch.evidence.background import Background
@@ -31,6 +32,7 @@ from zebrawatch.knowledge.diseases import Knowledge, KnowledgeFiles
 from zebrawatch.knowledge.ontology import Ontology
 from zebrawatch.nights import NightRange
 from zebrawatch.outcome.summary import Outcome
+from zebrawatch.reasoning.arm import ArmOutcome, Planned
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
 from zebrawatch.screen.alerts import AlertPolicy
 from zebrawatch.screen.naming import NamingSet, read_groups
@@ -74,6 +76,10 @@ class NightRun:
     written: dict[str, Written] = field(default_factory=dict)
     outcome: Outcome | None = None
     backgrounds: Mapping[str, Background] | None = None
+    planned: Planned | None = None
+    read: ArmOutcome | None = None
+    batch: BatchReport | None = None
+    launch: Launch | None = None
     begun: float = field(default_factory=monotonic)
 
     @property

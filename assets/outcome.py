@@ -19,6 +19,7 @@ from assets import publication, reporting
 from assets.identity import identity_of, keep_settings
 from assets.night_run import NightRun
 from connectors.mlflow_runs import MlflowStore, RegisteredObject, flatten_identity, record_run
+from connectors.reasoning_traces import trace_sample
 from zebrawatch.engine.flags import SCORE_COLUMNS
 from zebrawatch.errors import SourceError
 from zebrawatch.evidence.background import Background
@@ -307,15 +308,26 @@ def _suspicion_recall(run: NightRun) -> Mapping[str, Any]:
 def _record(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], pages: reporting.Pages) -> str:
     state = run.configuration.state_folder
     store = MlflowStore(database=state / "mlflow.db", artifacts=state / "mlflow-artifacts", experiment="nights")
-    return record_run(
+    recorded = record_run(
         store,
         flatten_identity(identity),
         _series(run),
-        reporting.numbers_of(outcome.figures),
+        {**reporting.numbers_of(outcome.figures), **_reasoning_figures(run)},
         [pages.summary, pages.aggregates],
         _models(run),
         name=str(run.nights),
     )
+    if run.read is not None and run.configuration.reasoning.traces:
+        trace_sample(store, recorded, run.read, run.configuration.reasoning.traces)
+    return recorded
+
+
+def _reasoning_figures(run: NightRun) -> dict[str, float]:
+    """Tokens, cache, parse failures, struck quotes, agreement, latency; cost as hours of the cards that were used."""
+    if run.read is None or run.batch is None:
+        return {}
+    hours = run.batch.seconds * run.configuration.reasoning.cards / 3600
+    return {**run.read.figures, **run.batch.figures(), "llm_card_hours": hours}
 
 
 def _series(run: NightRun) -> dict[str, list[tuple[date, float]]]:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
 from assets.night_run import NightRun
 from zebrawatch.engine import flags as engine
-from zebrawatch.schemas import CANDIDATES, FLAGS, NAMINGS, PATIENTS, SUSPICIONS
+from zebrawatch.schemas import CANDIDATES, FLAGS, LLM_REQUESTS, LLM_RESPONSES, NAMINGS, PATIENTS, SUSPICIONS
 
 
 def suspicions(run: NightRun) -> dict[str, Any]:
@@ -27,23 +28,43 @@ def suspicions(run: NightRun) -> dict[str, Any]:
     }
 
 
-def flags(run: NightRun) -> dict[str, Any]:
-    """Alerts and their episodes."""
-    until = F.lit(run.nights.last)
+def facts(run: NightRun) -> DataFrame:
+    """What bars patients from being alerted, by the nights from which it was known."""
     opted_out = run.spark.createDataFrame(pa.table({"subject_id": pa.array(sorted(run.opted_out), pa.int64())}))
-    facts = engine.facts(
-        run.table(PATIENTS).where(F.col("known_night") <= until),
+    return engine.facts(
+        run.table(PATIENTS).where(F.col("known_night") <= F.lit(run.nights.last)),
         run.table(SUSPICIONS),
         opted_out,
         run.configuration.site.timezone,
     )
+
+
+def flags(run: NightRun) -> dict[str, Any]:
+    """Alerts and their episodes."""
+    until = F.lit(run.nights.last)
     scores = run.table(CANDIDATES).where(F.col("night") <= until)
     before = run.table(FLAGS).where(F.col("night") < F.lit(run.nights.first))
     folding = engine.Folding(run.policy, run.nights, run.first_screened, run.configuration.site.timezone)
-    frame = engine.flags(scores, facts, before, folding).withColumn("night_range", F.lit(str(run.nights)))
+    frame = engine.flags(scores, facts(run), before, folding, _answers(run)).withColumn(
+        "night_range", F.lit(str(run.nights))
+    )
     written = run.keep(run.lake.write_nights(frame, FLAGS, run.nights))
     rows = run.lake.arrow(FLAGS, ["action"], rows=pc.field("night_range") == str(run.nights))
     return {
         "rows": written.rows,
         "by_action": {str(item["values"]): item["counts"] for item in pc.value_counts(rows["action"]).to_pylist()},
     }
+
+
+def _answers(run: NightRun) -> DataFrame | None:
+    """What a language model said of the charts it read, where it counts: `subject_id, night, judged`."""
+    counted = run.lake.arrow(LLM_RESPONSES, ["request_key"], rows=pc.field("counts"))
+    if not counted.num_rows:
+        return None
+    asked = run.table(LLM_REQUESTS).where("request_key is not null and candidate is null and repeat = 0")
+    told = run.table(LLM_RESPONSES).where("counts").select("request_key", "judged")
+    return (
+        asked.where(F.col("night") <= F.lit(run.nights.last))
+        .join(told.dropDuplicates(["request_key"]), "request_key")
+        .select("subject_id", "night", "judged")
+    )

@@ -97,6 +97,38 @@ class Evidence(Section, frozen=True):
     top: int = 10
 
 
+WHO_ANSWERS = frozenset(
+    ("weights", "backend", "python", "base_url", "api_key_file", "concurrency", "timeout_seconds", "traces")
+)
+"""Keys of [reasoning] that say which machine answers, not what is asked: no part of a run's digest."""
+
+
+class Reasoning(Section, frozen=True):
+    """The reasoning arm: whether a language model reads the shortlisted charts, and how many of them a night."""
+
+    enabled: bool = False
+    profile: str = "smollm2-135m"
+    weights: str = ""
+    backend: str = "runner"
+    python: str = ".venv-vllm/bin/python"
+    base_url: str = ""
+    api_key_file: str = ""
+    concurrency: int = 64
+    timeout_seconds: float = 900.0
+    patients: int = 200
+    tokens: int = 0
+    gpu_hours: float = 0.0
+    card: str = "h100-80gb"
+    cards: int = 1
+    sample: int = 2
+    floor: float = 0.001
+    confirm_top: int = 1
+    repeats: int = 1
+    repeat_share: float = 0.05
+    seed: int = 7
+    traces: int = 20
+
+
 class Policy(Section, frozen=True):
     """When a patient is alerted."""
 
@@ -145,6 +177,7 @@ class Configuration(Section, frozen=True):
     conformance: Conformance = Conformance()
     knowledge: KnowledgeSettings = KnowledgeSettings()
     evidence: Evidence = Evidence()
+    reasoning: Reasoning = Reasoning()
     policy: Policy = Policy()
     review: Review = Review()
     ehr: Ehr = Ehr()
@@ -201,6 +234,9 @@ class Configuration(Section, frozen=True):
             "evidence": self.evidence,
             "policy": self.policy,
         }
+        if self.reasoning.enabled:  # who is read and what is asked; not which machine answers
+            told = msgspec.structs.asdict(self.reasoning)
+            relevant["reasoning"] = {name: value for name, value in told.items() if name not in WHO_ANSWERS}
         return msgspec.json.encode(relevant, order="sorted")
 
     def digest(self) -> str:
@@ -213,6 +249,7 @@ class Configuration(Section, frozen=True):
         values = msgspec.to_builtins(self)
         for section in ("availability", "conformance", "evidence", "policy"):
             values[section] = kept[section]
+        values["reasoning"] |= {"enabled": False} | kept.get("reasoning", {})
         values["site"]["timezone"] = kept["timezone"]
         values["source"]["resource_types"] = kept["resource_types"]
         return from_values(values, "the lake's kept settings")
@@ -291,6 +328,17 @@ def _check(configuration: Configuration, origin: str) -> None:
         "policy.persistence_nights": (configuration.policy.persistence_nights, 0, 365),
         "policy.same_episode_days": (configuration.policy.same_episode_days, 0, 3650),
         "evidence.top": (configuration.evidence.top, configuration.policy.shown, 50),
+        "reasoning.concurrency": (configuration.reasoning.concurrency, 1, 10_000),
+        "reasoning.timeout_seconds": (configuration.reasoning.timeout_seconds, 1, 86_400),
+        "reasoning.patients": (configuration.reasoning.patients, 0, 10_000_000),
+        "reasoning.tokens": (configuration.reasoning.tokens, 0, 10**12),
+        "reasoning.gpu_hours": (configuration.reasoning.gpu_hours, 0, 1_000_000),
+        "reasoning.cards": (configuration.reasoning.cards, 1, 64),
+        "reasoning.sample": (configuration.reasoning.sample, 0, 100_000),
+        "reasoning.floor": (configuration.reasoning.floor, 0.0, 1.0),
+        "reasoning.confirm_top": (configuration.reasoning.confirm_top, 0, 10),
+        "reasoning.repeats": (configuration.reasoning.repeats, 0, 20),
+        "reasoning.repeat_share": (configuration.reasoning.repeat_share, 0.0, 1.0),
         "source.attempts": (configuration.source.attempts, 1, 50),
         "spark.partitions": (configuration.spark.partitions, 1, 100_000),
         "review.port": (configuration.review.port, 0, 65535),
@@ -304,6 +352,8 @@ def _check(configuration: Configuration, origin: str) -> None:
             raise ConfigurationError(f"{origin}: {key} is {value}; it must lie between {low} and {high}.")
     if configuration.policy.threshold == 0.0:
         raise ConfigurationError(f"{origin}: policy.threshold is 0, which would alert on every patient; give more.")
+    if configuration.reasoning.backend not in ("runner", "run-batch", "server"):
+        raise ConfigurationError(f"{origin}: reasoning.backend must be 'runner', 'run-batch' or 'server'.")
     if configuration.source.since_mode not in ("updated", "created"):
         raise ConfigurationError(f"{origin}: source.since_mode must be 'updated' or 'created'.")
 

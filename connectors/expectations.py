@@ -30,7 +30,12 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
 SUITES = Path(__file__).resolve().parent.parent / "assets" / "expectations"
 # Columns that hold what was written or who it is about: no suite may name them (see zebrawatch.schemas).
-TEXT_COLUMNS = frozenset(("text", "text_value", "quote", "sentence", "line", "detail", "display"))
+TEXT_COLUMNS = frozenset(
+    (
+        *("text", "text_value", "quote", "sentence", "line", "detail", "display"),
+        *("body", "content", "reasoning", "judged"),
+    )
+)
 
 
 class ExpectationError(ZebrawatchError):

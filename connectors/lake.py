@@ -224,6 +224,20 @@ class Lake:
                 parts[name] = old.where((old[table.partition] == name) & kept)
         return self._commit(frame.sparkSession, table, parts, replaced=[str(nights), *overlapping])
 
+    def write_rows(self, data: pa.Table, table: Table, nights: NightRange) -> Written:
+        """`write_nights` for rows in memory, without Spark: rows of these nights go in the same transaction."""
+        DeltaTable.create(
+            self.path(table),
+            DeltaSchema.from_arrow(_plain_schema(table.schema)),
+            mode="ignore",
+            partition_by=[table.partition],
+            description=table.about,
+        )
+        ours = f"{table.night} >= DATE '{nights.first}' AND {table.night} <= DATE '{nights.last}'"
+        rows = data.cast(_plain_schema(table.schema))
+        write_deltalake(self.path(table), _plain(rows), mode="overwrite", predicate=ours)
+        return Written(table.name, self.version(table.name), rows.num_rows, rows.nbytes, digest_of(rows, table))
+
     def write_snapshot(self, data: pa.Table, table: Table) -> Written:
         """Replace a whole small table."""
         write_deltalake(

@@ -61,6 +61,10 @@ PATIENT_COLUMNS = frozenset(
         "birth_date",
         "death_time",
         "line",
+        "body",
+        "content",
+        "reasoning",
+        "judged",
     ]
 )
 _AGGREGATE_SUFFIXES = frozenset({".html", ".json", ".csv", ".parquet", ".svg", ".png", ".toml", ".txt"})

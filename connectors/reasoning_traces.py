@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors.mlflow_runs import MlflowStore
@@ -20,17 +20,17 @@ os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
 import mlflow  # after the settings that connectors.mlflow_runs and this module make
 
 
-def trace_sample(store: MlflowStore, run_id: str, outcome: ArmOutcome, night: date, sample: int = 20) -> int:
-    """Trace `sample` of the night's answered requests under a recorded run; returns how many were traced.
+def trace_sample(store: MlflowStore, run_id: str, outcome: ArmOutcome, sample: int = 20) -> int:
+    """Trace `sample` of the answered requests under a recorded run; returns how many were traced.
 
-    The sample is drawn by a hash of the keys, so that the same night traces the same requests.
+    The sample is drawn by a hash of the keys, so that the same nights trace the same requests.
     """
     responses = {response.key: response for response in outcome.responses if response.error is None}
     drawn = sorted((q for q in outcome.asked if q.request.key in responses), key=_lot)[:sample]
     mlflow.set_tracking_uri(store.uri)
     experiment = mlflow.MlflowClient(store.uri).get_run(run_id).info.experiment_id
     for question in drawn:
-        _trace(experiment, run_id, question, responses[question.request.key], outcome, night)
+        _trace(experiment, run_id, question, responses[question.request.key], outcome)
     return len(drawn)
 
 
@@ -38,7 +38,8 @@ def _lot(question: Asked) -> str:
     return hashlib.sha256(question.request.key.encode()).hexdigest()
 
 
-def _trace(experiment: str, run_id: str, question: Asked, response: Response, outcome: ArmOutcome, night: date) -> None:
+def _trace(experiment: str, run_id: str, question: Asked, response: Response, outcome: ArmOutcome) -> None:
+    night = question.prompt.night
     answer = outcome.answers[question.request.key]
     told: dict[str, Any] = {
         "key": question.request.key,

@@ -14,9 +14,11 @@ import secrets
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -207,6 +209,23 @@ class _Batch:
         return self.folder / "log.txt"
 
 
+def kept_answers(root: Path, keys: Set[str]) -> dict[str, Response]:
+    """Answers to these requests that stand in the batches below `root`: what a killed run had come to."""
+    found: dict[str, Response] = {}
+    for results in sorted(root.glob("*/results.jsonl")):
+        for line in read_lines(results):
+            if line.get("custom_id") in keys and line.get("error") is None:
+                found[line["custom_id"]] = Response.from_line(line)
+    return found
+
+
+def forget_batches(root: Path, answered_keys: Set[str]) -> None:
+    """Delete the batches below `root` of which every answer is kept elsewhere: they hold patient data twice."""
+    for requests in root.glob("*/requests.jsonl"):
+        if {line["custom_id"] for line in read_lines(requests)} <= answered_keys:
+            shutil.rmtree(requests.parent)
+
+
 # -- our runner ----------------------------------------------------------------------------------------------------
 
 
@@ -267,7 +286,8 @@ def _watched(
     added = {**_quiet(), **chosen, **door.settings.environment, **variables}
     batch.log.touch(mode=0o600)
     if door.launch is not None:
-        return door.launch(["/bin/sh", "-c", 'log=$0; exec "$@" >>"$log" 2>&1', str(batch.log), *command], added)
+        with _told_meanwhile(door, told):
+            return door.launch(["/bin/sh", "-c", 'log=$0; exec "$@" >>"$log" 2>&1', str(batch.log), *command], added)
     with batch.log.open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -287,6 +307,27 @@ def _watched(
         finally:
             _end_group(process)
     return process.wait()
+
+
+@contextmanager
+def _told_meanwhile(door: VllmBatch, told: Callable[[], dict[str, Any]]) -> Iterator[None]:
+    """Hand on the runner's progress while another launcher waits for it."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        last: dict[str, Any] = {}
+        while not ended.wait(0.5):
+            if (now := told()) and now != last:
+                last = now
+                door.progress(now)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

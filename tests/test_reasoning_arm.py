@@ -28,14 +28,15 @@ from reasoning_charts import (
 )  # fmt: skip
 
 from zebrawatch.errors import ConfigurationError
-from zebrawatch.reasoning.arm import ArmOutcome, ArmSettings, ScoredChart, run_arm
+from zebrawatch.reasoning.arm import ArmOutcome, ArmSettings, NightPlan, ScoredChart, plan_night, read, run_arm
 from zebrawatch.reasoning.budget import plan, read_card
 from zebrawatch.reasoning.chart import Naming
 from zebrawatch.reasoning.profile import profile_names, read_profile
 from zebrawatch.reasoning.requests import Request, Response
-from zebrawatch.reasoning.rows import LLM_LEDGER, LLM_REQUESTS, LLM_RESPONSES, answered, rows_of
-from zebrawatch.reasoning.shortlist import Budget, Scored, choose
+from zebrawatch.reasoning.rows import answered, judged_of, ledger_rows, request_rows, response_rows
+from zebrawatch.reasoning.shortlist import Budget, Scored, choose, worth_a_chart
 from zebrawatch.reasoning.task import read_task, task_names
+from zebrawatch.schemas import LLM_LEDGER, LLM_REQUESTS, LLM_RESPONSES
 
 GOOD = differential(disease("Fabry disease", ("N1", "Burning pain in hands and feet")))
 
@@ -48,9 +49,9 @@ def run(charts: list[ScoredChart], model: MadeModel, told: ArmSettings | None = 
 
 def test_a_supported_answer_reaches_the_list() -> None:
     outcome = run([scored(chart())], MadeModel(lambda _: GOOD))
-    shown = outcome.joined[1].shown
+    shown = outcome.joined[1, NIGHT].shown
     assert [(s.listed.disease_id, s.supported) for s in shown][1] == (FABRY, True)
-    assert outcome.joined[1].p_any == 0.6
+    assert outcome.joined[1, NIGHT].p_any == 0.6
     assert outcome.figures["llm_parse_rate"] == 1.0
     assert outcome.figures["llm_supported_quote_rate"] == 1.0
     assert outcome.dead_letters == ()
@@ -62,7 +63,7 @@ def test_an_unchanged_chart_costs_nothing_on_the_next_night() -> None:
     later = replace(chart(), night=NIGHT + timedelta(days=1))
     second = run([scored(later)], silent, answered={r.key: r for r in first.responses})
     assert silent.asked == []
-    assert second.joined == first.joined
+    assert [*second.joined.values()] == [*first.joined.values()]
     assert second.choices[0].reason == "answered before, chart unchanged"
     changed = replace(later, notes=(*later.notes, note(3, "New cough.", 0)))
     run([scored(changed)], silent, answered={r.key: r for r in first.responses})
@@ -86,7 +87,7 @@ def test_one_retry_shows_the_error_then_a_dead_letter() -> None:
     assert again.answers == mended.answers, "the retry's answer is remembered too"
     broken = run([scored(chart())], MadeModel(lambda _: "no"))
     assert len(broken.dead_letters) == 1
-    assert broken.joined[1].shown[0].supported is False
+    assert broken.joined[1, NIGHT].shown[0].supported is False
 
 
 def test_an_error_is_no_answer_and_is_not_remembered() -> None:
@@ -106,29 +107,39 @@ def test_confirm_asks_about_the_first_candidates_with_its_own_mask() -> None:
     model = MadeModel(lambda r: json.dumps(reply) if "Candidate to judge" in str(r.body["messages"]) else GOOD)
     outcome = run([scored(chart())], model, settings(confirm=read_task("confirm"), confirm_top=2))
     assert len(model.asked) == 3
-    kinds = [(d.kind, d.disease_id) for d in outcome.joined[1].disagreements]
+    kinds = [(d.kind, d.disease_id) for d in outcome.joined[1, NIGHT].disagreements]
     assert kinds == [("other first", FABRY), ("speaks against", POMPE), ("speaks against", FABRY)]
 
 
 def test_agreement_is_measured_on_a_sample() -> None:
     other = differential(disease("Pompe disease", ("N1", "Burning pain in hands")))
     model = MadeModel(lambda r: other if r.key.endswith("-r2") else GOOD)
-    outcome = run([scored(chart(1)), scored(chart(2, note(1, FIRST)))], model, settings(repeats=2, repeat_sample=1))
-    assert len(model.asked) == 4
+    outcome = run([scored(chart(1)), scored(chart(2, note(1, FIRST)))], model, settings(repeats=2, repeat_share=1.0))
+    assert len(model.asked) == 6
     assert len({r.body["seed"] for r in model.asked}) == 3
     assert outcome.figures["llm_agreement_top1"] == pytest.approx(1 / 3)
+    none = MadeModel(lambda _: GOOD)
+    assert "llm_agreement_top1" not in run([scored(chart(1))], none, settings(repeats=2, repeat_share=0.0)).figures
 
 
 def test_rows_for_the_lake_hold_what_the_next_night_needs() -> None:
     named = chart(1, note(1, FIRST), note(2, "Known Fabry.", namings=(Naming(FABRY),)))
     first = run([scored(named)], MadeModel(lambda r: GOOD if r.key.endswith("-again") else "no"))
-    rows = rows_of(first, NIGHT, str(NIGHT))
-    for table in (LLM_REQUESTS, LLM_RESPONSES, LLM_LEDGER):
-        told = pa.Table.from_pylist(rows[table.name], schema=table.schema)
-        assert set(told.column_names) == {name for row in rows[table.name] for name in row}
-    assert [len(rows[name]) for name in ("llm_requests", "llm_responses", "llm_ledger")] == [1, 2, 1]
+    plan = NightPlan(NIGHT, first.choices, first.asked)
+    rows = {
+        LLM_REQUESTS: request_rows([plan], str(NIGHT)),
+        LLM_RESPONSES: response_rows(first, str(NIGHT)),
+        LLM_LEDGER: ledger_rows([plan], str(NIGHT)),
+    }
+    for table, of_table in rows.items():
+        told = pa.Table.from_pylist(of_table, schema=table.schema)
+        assert set(told.column_names) == {name for row in of_table for name in row}
+    assert [len(of_table) for of_table in rows.values()] == [1, 2, 1]
     silent = MadeModel(lambda _: None)
-    stored = pa.Table.from_pylist(rows["llm_responses"], schema=LLM_RESPONSES.schema).to_pylist()
+    stored = pa.Table.from_pylist(rows[LLM_RESPONSES], schema=LLM_RESPONSES.schema).to_pylist()
+    assert [row["judged"] is None for row in stored] == [True, False], "the retry's answer is the one that counts"
+    assert judged_of(stored[1]["judged"]) == next(iter(first.answers.values()))
+    assert not any(row["counts"] for row in stored), "the small model is not meant for clinical use"
     second = run([scored(named)], silent, answered=answered(stored))
     assert silent.asked == []
     assert second.joined == first.joined
@@ -140,7 +151,7 @@ def test_the_ledger_and_names_that_resolve_to_nothing_are_listed() -> None:
     outcome = run([scored(named)], MadeModel(lambda _: unknown))
     assert [line.source_id for line in outcome.ledger] == ["DocumentReference/2"]
     assert outcome.unresolved == ("Zebra stripe disorder",)
-    assert not any(shown.supported for shown in outcome.joined[1].shown)
+    assert not any(shown.supported for shown in outcome.joined[1, NIGHT].shown)
 
 
 INJECTION = [
@@ -166,7 +177,7 @@ def test_an_instruction_hidden_in_a_note_has_no_effect_even_on_an_obedient_model
     assert hit.figures["llm_sentences_to_a_model"] == 1
     forced = run([scored(chart(1, note(1, f"{FIRST}\n{injected}")))],
                  MadeModel(lambda _: differential(disease("Pompe disease", ("N1", injected)))))  # fmt: skip
-    assert not any(shown.supported for shown in forced.joined[1].shown), "what was cut out cannot be quoted"
+    assert not any(shown.supported for shown in forced.joined[1, NIGHT].shown), "what was cut out cannot be quoted"
 
 
 @given(
@@ -176,25 +187,73 @@ def test_an_instruction_hidden_in_a_note_has_no_effect_even_on_an_obedient_model
 def test_the_budget_is_kept_and_everyone_has_a_reason(
     drawn: list[tuple[float, int, bool]], patients: int, tokens: int, sample: int
 ) -> None:
-    people = [Scored(n, p, size, suspected) for n, (p, size, suspected) in enumerate(drawn)]
+    people = [Scored(n, p, "suspected" if barred else "", size) for n, (p, size, barred) in enumerate(drawn)]
     budget = Budget(patients, tokens, sample)
     chosen = choose(people, budget, NIGHT, threshold=0.5, floor=0.2, answer_tokens=300, seed=7)
     assert sorted(choice.subject_id for choice in chosen) == list(range(len(people)))
     read = [choice for choice in chosen if choice.read]
     assert len(read) <= patients
-    assert sum(people[choice.subject_id].prompt_tokens + 300 for choice in read) <= tokens
-    assert not any(people[choice.subject_id].suspected for choice in read)
+    assert sum((people[choice.subject_id].prompt_tokens or 0) + 300 for choice in read) <= tokens
+    assert not any(people[choice.subject_id].bar for choice in read)
     assert chosen == choose(people[::-1], budget, NIGHT, threshold=0.5, floor=0.2, answer_tokens=300, seed=7)
 
 
 def test_the_sample_of_the_rest_is_read_and_differs_by_night() -> None:
-    people = [Scored(n, 0.01) for n in range(100)]
+    people = [Scored(n, 0.01, prompt_tokens=1) for n in range(100)]
     tonight = choose(people, Budget(10, None, 5), NIGHT, threshold=0.5, floor=0.2, answer_tokens=1, seed=7)
     tomorrow = choose(
         people, Budget(10, None, 5), NIGHT + timedelta(days=1), threshold=0.5, floor=0.2, answer_tokens=1, seed=7
     )
     assert sum(c.sampled for c in tonight) == 5
     assert {c.subject_id for c in tonight if c.read} != {c.subject_id for c in tomorrow if c.read}
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=60), st.integers(0, 5), st.integers(0, 5))
+def test_a_chart_is_laid_out_for_whoever_may_be_read(
+    drawn: list[tuple[float, bool]], patients: int, sample: int
+) -> None:
+    """Leaving out the hopeless changes nobody's place."""
+    everyone = [Scored(n, p, "died" if barred else "", 10) for n, (p, barred) in enumerate(drawn)]
+    budget = Budget(patients, None, sample)
+    worth = worth_a_chart(everyone, budget, NIGHT, floor=0.2, seed=7)
+    known = [replace(each, prompt_tokens=10 if each.subject_id in worth else None) for each in everyone]
+    chosen = [
+        choose(people, budget, NIGHT, threshold=0.5, floor=0.2, answer_tokens=1, seed=7) for people in (everyone, known)
+    ]
+    assert chosen[0] == chosen[1]
+
+
+def test_nights_in_one_batch_give_what_nights_one_by_one_give() -> None:
+    """A range asks once what a later night would find answered, and each night keeps its own budget."""
+    nights = [NIGHT - timedelta(days=2), NIGHT - timedelta(days=1), NIGHT]
+    notes = (note(1, FIRST, 200), note(2, "New cough.", 1))
+    charts = [
+        scored(replace(chart(n), night=night, notes=tuple(x for x in notes if x.known_night <= night)))
+        for night in nights
+        for n in (1, 2)
+    ]
+    told = settings(budget=Budget(patients=1))
+    one_by_one: list[tuple[object, ...]] = []
+    known: dict[str, Response] = {}
+    model = MadeModel(lambda _: GOOD)
+    for night in nights:
+        tonight = [each for each in charts if each.chart.night == night]
+        outcome = run_arm(tonight, told, night, resolver=RESOLVER, count_tokens=count_words, complete=model,
+                          answered=known)  # fmt: skip
+        known |= {response.key: response for response in outcome.responses}
+        one_by_one.append((outcome.choices, outcome.joined))
+    plans, before = [], set[str]()
+    for night in nights:
+        tonight = [each for each in charts if each.chart.night == night]
+        everyone = [Scored(each.chart.subject_id, each.p_any) for each in tonight]
+        plans.append(plan_night(everyone, tonight, told, night, count_tokens=count_words, asked_before=before))
+        before |= plans[-1].keys
+    at_once = MadeModel(lambda _: GOOD)
+    whole = read(plans, charts, told, resolver=RESOLVER, complete=at_once)
+    assert [request.key for request in at_once.asked] == [request.key for request in model.asked]
+    assert whole.choices == tuple(choice for choices, _ in one_by_one for choice in choices)  # type: ignore[attr-defined]
+    assert whole.joined == {place: joined for _, each in one_by_one for place, joined in each.items()}  # type: ignore[attr-defined]
+    assert {r.key: r for r in whole.responses} == known
 
 
 def test_the_calculator_agrees_with_what_was_planned_for_an_h100() -> None:

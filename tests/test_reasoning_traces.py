@@ -20,7 +20,7 @@ def test_a_sample_is_traced_without_a_word_of_text(tmp_path: Path) -> None:
     )  # fmt: skip
     store = MlflowStore(tmp_path / "mlflow.db", tmp_path / "artifacts", experiment="reasoning")
     run_id = record_run(store, dict(outcome.identity), {}, outcome.figures)
-    assert trace_sample(store, run_id, outcome, NIGHT, sample=3) == 3
+    assert trace_sample(store, run_id, outcome, sample=3) == 3
 
     import mlflow
 

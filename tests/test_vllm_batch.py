@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from reasoning_charts import RESOLVER, chart, count_words, differential, disease, note, scored, settings
+from reasoning_charts import NIGHT, RESOLVER, chart, count_words, differential, disease, note, scored, settings
 
 from connectors.made_llm_server import FAULTS, MadeLlmServer, made_body
 from connectors.vllm_batch import LlmError, LlmSettings, TokenCounter, VllmBatch
@@ -143,7 +143,7 @@ def test_the_whole_arm_through_a_server(tmp_path: Path) -> None:
     with MadeLlmServer(reply=reply) as server:
         made = door(tmp_path, server)
         outcome = run_arm(charts, settings(), chart().night, resolver=RESOLVER, count_tokens=count_words, complete=made)
-    assert outcome.joined[1].shown[1].supported
+    assert outcome.joined[1, NIGHT].shown[1].supported
     assert len(outcome.dead_letters) == 1
     assert outcome.figures["llm_retries"] == 2
     assert made.report.answered == 4

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import groupby
 from typing import Any
@@ -14,6 +14,9 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from zebrawatch.nights import NightRange
+from zebrawatch.reasoning.answers import JudgedAnswer
+from zebrawatch.reasoning.fusion import Listed, join
+from zebrawatch.reasoning.rows import judged_of
 from zebrawatch.schemas import FLAGS, SUSPICIONS
 from zebrawatch.screen.alerts import AlertPolicy, Facts, NightScore, PatientState, Shown, Span, fold
 from zebrawatch.screen.suspicion import first_suspicions
@@ -31,12 +34,15 @@ class Folding:
     zone: str
 
 
-def flags(candidates: DataFrame, facts: DataFrame, before: DataFrame, folding: Folding) -> DataFrame:
+def flags(
+    candidates: DataFrame, facts: DataFrame, before: DataFrame, folding: Folding, answers: DataFrame | None = None
+) -> DataFrame:
     """Rows of FLAGS (without `night_range`) for the nights of the range.
 
     `candidates` (SCORE_COLUMNS) holds the patients' scores up to the range's last night; `facts` a row a patient and
     fact (`subject_id, fact, first, until`), fact being suspected / died / restricted / merged; `before` the patients'
-    rows of FLAGS from nights before the range.
+    rows of FLAGS from nights before the range; `answers` (`subject_id, night, judged`) what a language model said of
+    the charts it read, where it counts.
     """
     together = (
         candidates.select(*SCORE_COLUMNS)
@@ -56,6 +62,9 @@ def flags(candidates: DataFrame, facts: DataFrame, before: DataFrame, folding: F
         )
         .where("scores is not null or flags is not null")
     )
+    if answers is not None:
+        told = answers.groupBy("subject_id").agg(F.collect_list(F.struct("night", "judged")).alias("answers"))
+        together = together.join(told, "subject_id", "left")
     schema = flag_schema()
 
     def fold_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -69,7 +78,7 @@ def flags(candidates: DataFrame, facts: DataFrame, before: DataFrame, folding: F
 def changes_of(row: Mapping[str, Any], folding: Folding) -> list[dict[str, Any]]:
     """One patient's rows of FLAGS in the range, from their scores, facts and earlier flags."""
     nights = folding.nights
-    scores = scores_of(row["scores"] or ())
+    scores = joined(scores_of(row["scores"] or ()), row.get("answers") or ())
     facts = facts_of(row["facts"] or ())
     eve = date.fromordinal(nights.first.toordinal() - 1)
     state = PatientState.rebuild(
@@ -97,6 +106,26 @@ def scores_of(rows: Iterable[Mapping[str, Any]]) -> list[NightScore]:
         shown = tuple(Shown(*(row[name] for name in Shown._fields)) for row in listed if row["rank"] > 0)
         scores.append(NightScore(night, listed[0]["p_any"], shown, listed[0]["cause"]))
     return scores
+
+
+def joined(scores: Sequence[NightScore], answers: Iterable[Mapping[str, Any]]) -> list[NightScore]:
+    """Scores with their lists in the order that the two arms give together (zebrawatch.reasoning.fusion).
+
+    P(any) stands; so does every list of a night on which no chart was read.
+    """
+    told = {row["night"]: judged_of(row["judged"]) for row in answers}
+    return [
+        replace(score, shown=_reordered(score, told[score.night])) if score.night in told else score for score in scores
+    ]
+
+
+def _reordered(score: NightScore, answer: JudgedAnswer) -> tuple[Shown, ...]:
+    listed = [Listed(one.disease_id, one.disease_name, one.posterior, one.log10_lr) for one in score.shown]
+    places = join(score.p_any, listed, answer, threshold=1.0).shown
+    return tuple(
+        Shown(one.rank, one.listed.disease_id, one.listed.name, one.listed.posterior, one.listed.log10_lr)
+        for one in places
+    )
 
 
 def facts_of(rows: Iterable[Mapping[str, Any]]) -> Facts:

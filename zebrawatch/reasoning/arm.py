@@ -1,13 +1,15 @@
-"""One night of the reasoning arm: choose, ask, judge, ask once more where an answer did not hold, join.
+"""The reasoning arm over nights: choose, ask, judge, ask once more where an answer did not hold, join.
 
-Plain data in, plain data out; the caller gives the doors: a token counter and a function that answers requests
-(connectors.vllm_batch has both). Answers already made are given by key and cost nothing.
+Nights are planned one by one and read in one batch, so that a range of nights starts a model once. Plain data in, plain
+data out; the caller gives the doors: a token counter and a function that answers requests (connectors.vllm_batch has
+both). Answers already made are given by key and cost nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import combinations
@@ -27,20 +29,23 @@ Complete = Callable[[Sequence[Request]], Iterable[Response]]
 
 @dataclass(frozen=True)
 class ScoredChart:
-    """A patient's chart tonight and what the evidence arm says of it: P(any), and its list in order."""
+    """A patient's chart of a night and what the evidence arm says of it: P(any), and its list in order.
+
+    `bar` says why the patient may not be alerted (suspected, died, ...); "" where they may.
+    """
 
     chart: PatientChart
     p_any: float
     listed: tuple[Listed, ...]
-    suspected: bool = False
+    bar: str = ""
 
 
 @dataclass(frozen=True)
 class ArmSettings:
     """How the arm runs. `confirm` and `confirm_top`: the evidence arm's first so many are put to the model one by one.
 
-    `floor`: least P(any) to be on the shortlist. `repeats` and `repeat_sample`: so many patients are asked so many
-    times more, to measure agreement.
+    `floor`: least P(any) to be on the shortlist. `repeats` and `repeat_share`: this share of the charts, by a hash of
+    the request's key, is asked about so many times more, to measure agreement.
     """
 
     profile: ModelProfile
@@ -51,7 +56,7 @@ class ArmSettings:
     confirm: Task | None = None
     confirm_top: int = 1
     repeats: int = 0
-    repeat_sample: int = 0
+    repeat_share: float = 0.0
     seed: int = 7
 
     def identity(self) -> dict[str, str]:
@@ -62,7 +67,7 @@ class ArmSettings:
             "llm.weights": self.profile.sha256 or "not hashed",
             "llm.quantisation": self.profile.quantisation or "bf16",
             "llm.differential": f"{self.differential.version} {self.differential.digest[:16]}",
-            "llm.fusion": RULE,
+            "llm.fusion": RULE if self.profile.clinical_use else "none: no model for clinical use",
             "llm.clinical_use": str(self.profile.clinical_use).lower(),
         }
         if self.confirm is not None:
@@ -72,7 +77,7 @@ class ArmSettings:
 
 @dataclass(frozen=True)
 class Asked:
-    """One question that was asked or found answered: a row of `llm_requests`."""
+    """One question that was asked or found answered: a row of `llm_requests`; its night is the prompt's."""
 
     request: Request
     task: str
@@ -82,19 +87,47 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class ArmOutcome:
-    """What a night of the arm gave.
+class NightPlan:
+    """Who is read on a night, and what is asked."""
 
-    `joined` holds a list for every chart given: where nothing was read, the evidence arm's own. `responses` are those
-    made tonight (retries under their own key). `dead_letters` are keys that gave no usable answer in two tries.
-    `figures` are numbers for the run's record.
+    night: date
+    choices: tuple[Choice, ...]
+    asked: tuple[Asked, ...]
+
+    @property
+    def keys(self) -> Set[str]:
+        """Keys of the night's requests."""
+        return {question.request.key for question in self.asked}
+
+    @property
+    def ledger(self) -> tuple[LeftOut, ...]:
+        """What was kept from the model, each line once."""
+        return tuple(dict.fromkeys(line for question in self.asked for line in question.prompt.left_out))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Nights laid out to be read: how, what is asked on each, and the charts that were laid out."""
+
+    settings: ArmSettings
+    plans: tuple[NightPlan, ...]
+    charts: tuple[ScoredChart, ...]
+
+
+@dataclass(frozen=True)
+class ArmOutcome:
+    """What the nights gave.
+
+    `joined` holds a list for every (patient, night) with a chart: where nothing was read, the evidence arm's own.
+    `responses` are those made now (retries under their own key). `dead_letters` are keys that gave no usable answer in
+    two tries. `figures` are numbers for the run's record.
     """
 
     choices: tuple[Choice, ...]
     asked: tuple[Asked, ...]
     responses: tuple[Response, ...]
     answers: Mapping[str, JudgedAnswer]
-    joined: Mapping[int, Joined]
+    joined: Mapping[tuple[int, date], Joined]
     ledger: tuple[LeftOut, ...]
     dead_letters: tuple[str, ...]
     unresolved: tuple[str, ...]
@@ -112,70 +145,67 @@ def run_arm(
     complete: Complete,
     answered: Mapping[str, Response] | None = None,
 ) -> ArmOutcome:
-    """Run the arm over tonight's scored charts (one a patient).
+    """Run the arm over one night's scored charts (one a patient).
 
     `answered`: responses of earlier nights by request key; a chart that has not changed is not asked again. ValueError
     where two charts are of one patient or a chart holds rows of a later night.
     """
-    if len({each.chart.subject_id for each in scored}) != len(scored):
-        raise ValueError("the arm reads one chart a patient and night")
     known = {key: response for key, response in (answered or {}).items() if response.error is None}
-    profile, task = settings.profile, settings.differential
-    prompts = build_prompts([each.chart for each in scored], task, profile.prompt_tokens, count_tokens)
-    choices = _choose(scored, prompts, settings, night, known)
-    read = {choice.subject_id for choice in choices if choice.read}
-    chosen = [(each, prompt) for each, prompt in zip(scored, prompts, strict=True) if each.chart.subject_id in read]
-    asked = _questions(chosen, choices, settings, count_tokens)
-    charts = {each.chart.subject_id: each.chart for each in scored}
-    responses, answers, dead = _ask(asked, settings, charts, resolver, complete, known)
-    joined = _join(scored, asked, answers, settings)
-    ledger = tuple(dict.fromkeys(line for question in asked for line in question.prompt.left_out))
-    unresolved = sorted(
-        {d.name for answer in answers.values() for d in answer.diseases if d.resolution.disease_id is None}
-    )
-    figures = _figures(choices, asked, responses, answers, dead, ledger)
-    return ArmOutcome(
-        tuple(choices), tuple(asked), tuple(responses), answers, joined, ledger, tuple(dead), tuple(unresolved),
-        figures, settings.identity(),
-    )  # fmt: skip
+    everyone = [Scored(each.chart.subject_id, each.p_any, each.bar) for each in scored]
+    plan = plan_night(everyone, scored, settings, night, count_tokens=count_tokens, asked_before=known.keys())
+    return read([plan], scored, settings, resolver=resolver, complete=complete, answered=known)
 
 
-def _choose(
-    scored: Sequence[ScoredChart],
-    prompts: Sequence[Prompt],
+def plan_night(
+    scored: Sequence[Scored],
+    charts: Sequence[ScoredChart],
     settings: ArmSettings,
     night: date,
-    known: Mapping[str, Response],
-) -> list[Choice]:
-    considered = [
-        Scored(
-            each.chart.subject_id, each.p_any, prompt.tokens, each.suspected,
-            request_key(settings.profile, settings.differential, prompt.evidence) in known,
-        )
-        for each, prompt in zip(scored, prompts, strict=True)
-    ]  # fmt: skip
-    return choose(
-        considered, settings.budget, night, threshold=settings.threshold, floor=settings.floor,
-        answer_tokens=settings.profile.answer_tokens, seed=settings.seed,
+    *,
+    count_tokens: CountTokens,
+    asked_before: Set[str] = frozenset(),
+) -> NightPlan:
+    """Choose among everyone scored on a night and lay out the questions.
+
+    `charts` are those of the patients that are worth one (zebrawatch.reasoning.shortlist.worth_a_chart), one a patient
+    (ValueError otherwise). `asked_before`: request keys of earlier nights.
+    """
+    if len({each.chart.subject_id for each in charts}) != len(charts):
+        raise ValueError("the arm reads one chart a patient and night")
+    profile, task = settings.profile, settings.differential
+    told = [each.chart for each in charts]
+    prompts = build_prompts(told, task, profile.prompt_tokens, count_tokens) if told else []
+    laid_out = {each.chart.subject_id: prompt for each, prompt in zip(charts, prompts, strict=True)}
+    choices = choose(
+        [_with_prompt(each, laid_out.get(each.subject_id), settings, asked_before) for each in scored],
+        settings.budget, night, threshold=settings.threshold, floor=settings.floor,
+        answer_tokens=profile.answer_tokens, seed=settings.seed,
+        questions=1 + (settings.confirm_top if settings.confirm is not None else 0),
     )  # fmt: skip
+    chosen = {choice.subject_id for choice in choices if choice.read}
+    to_read = [(each, laid_out[each.chart.subject_id]) for each in charts if each.chart.subject_id in chosen]
+    return NightPlan(night, tuple(choices), tuple(_questions(to_read, settings, count_tokens)))
+
+
+def _with_prompt(scored: Scored, prompt: Prompt | None, settings: ArmSettings, asked_before: Set[str]) -> Scored:
+    if prompt is None:
+        return Scored(scored.subject_id, scored.p_any, scored.bar)
+    key = request_key(settings.profile, settings.differential, prompt.evidence)
+    return Scored(scored.subject_id, scored.p_any, scored.bar, prompt.tokens, key in asked_before)
 
 
 def _questions(
-    chosen: Sequence[tuple[ScoredChart, Prompt]],
-    choices: Sequence[Choice],
-    settings: ArmSettings,
-    count_tokens: CountTokens,
+    chosen: Sequence[tuple[ScoredChart, Prompt]], settings: ArmSettings, count_tokens: CountTokens
 ) -> list[Asked]:
     profile, task = settings.profile, settings.differential
     asked = [Asked(request_of(profile, task, prompt), task.name, prompt) for _, prompt in chosen]
-    again = {choice.subject_id for choice in [c for c in choices if c.read][: settings.repeat_sample]}
     asked += [
-        Asked(request_of(profile, task, prompt, repeat=n), task.name, prompt, repeat=n)
-        for each, prompt in chosen
-        if each.chart.subject_id in again
+        Asked(request_of(profile, task, question.prompt, repeat=n), task.name, question.prompt, repeat=n)
+        for question in list(asked)
+        if _lot(question.request.key) < settings.repeat_share
         for n in range(1, settings.repeats + 1)
     ]
-    if settings.confirm is None:
+    if settings.confirm is None or not chosen:
         return asked
     pairs = [(each.chart, (d.disease_id, d.name)) for each, _ in chosen for d in each.listed[: settings.confirm_top]]
     prompts = build_prompts(
@@ -187,20 +217,56 @@ def _questions(
     ]
 
 
+def _lot(key: str) -> float:
+    """A number in [0, 1) drawn by a key."""
+    return int(hashlib.sha256(f"repeat {key}".encode()).hexdigest()[:12], 16) / 16**12
+
+
+def read(
+    plans: Sequence[NightPlan],
+    charts: Iterable[ScoredChart],
+    settings: ArmSettings,
+    *,
+    resolver: Resolver,
+    complete: Complete,
+    answered: Mapping[str, Response] | None = None,
+) -> ArmOutcome:
+    """Ask all that the plans ask in one batch, judge every answer, join it with the evidence arm's list.
+
+    `charts` are those the plans were made of. `answered`: responses by key that are not to be made again.
+    """
+    known = {key: response for key, response in (answered or {}).items() if response.error is None}
+    by_night = {(each.chart.subject_id, each.chart.night): each for each in charts}
+    asked = [question for plan in plans for question in plan.asked]
+    responses, answers, dead = _ask(asked, settings, by_night, resolver, complete, known)
+    unresolved = sorted(
+        {d.name for answer in answers.values() for d in answer.diseases if d.resolution.disease_id is None}
+    )
+    choices = tuple(choice for plan in plans for choice in plan.choices)
+    ledger = tuple(line for plan in plans for line in plan.ledger)
+    figures = _figures(choices, asked, responses, answers, dead, ledger)
+    return ArmOutcome(
+        choices, tuple(asked), tuple(responses), answers, _join(by_night, asked, answers, settings), ledger,
+        tuple(dead), tuple(unresolved), figures, settings.identity(),
+    )  # fmt: skip
+
+
 def _ask(
     asked: Sequence[Asked],
     settings: ArmSettings,
-    charts: Mapping[int, PatientChart],
+    charts: Mapping[tuple[int, date], ScoredChart],
     resolver: Resolver,
     complete: Complete,
     known: Mapping[str, Response],
 ) -> tuple[list[Response], dict[str, JudgedAnswer], list[str]]:
     """Ask what is not known, judge all, ask the failed ones once more with their fault shown."""
-    by_key = {question.request.key: question for question in asked}
+    by_key: dict[str, Asked] = {}
+    for question in asked:
+        by_key.setdefault(question.request.key, question)
     tasks = {task.name: task for task in (settings.differential, settings.confirm) if task is not None}
 
     def judged(question: Asked, response: Response) -> JudgedAnswer:
-        findings = charts[question.request.subject_id].findings
+        findings = charts[question.request.subject_id, question.prompt.night].chart.findings
         return judge(
             response, tasks[question.task], settings.profile, question.prompt, findings, resolver, question.candidate
         )
@@ -229,23 +295,25 @@ def _complete(requests: Sequence[Request], complete: Complete) -> dict[str, Resp
 
 
 def _join(
-    scored: Sequence[ScoredChart], asked: Sequence[Asked], answers: Mapping[str, JudgedAnswer], settings: ArmSettings
-) -> dict[int, Joined]:
-    differential: dict[int, JudgedAnswer] = {}
-    confirmations: dict[int, list[JudgedAnswer]] = {}
+    charts: Mapping[tuple[int, date], ScoredChart],
+    asked: Sequence[Asked],
+    answers: Mapping[str, JudgedAnswer],
+    settings: ArmSettings,
+) -> dict[tuple[int, date], Joined]:
+    differential: dict[tuple[int, date], JudgedAnswer] = {}
+    confirmations: dict[tuple[int, date], list[JudgedAnswer]] = {}
     for question in asked:
-        subject = question.request.subject_id
+        place = question.request.subject_id, question.prompt.night
         if question.candidate is not None:
-            confirmations.setdefault(subject, []).append(answers[question.request.key])
+            confirmations.setdefault(place, []).append(answers[question.request.key])
         elif not question.repeat:
-            differential[subject] = answers[question.request.key]
+            differential[place] = answers[question.request.key]
     return {
-        subject: join(
-            each.p_any, each.listed, differential.get(subject), confirmations.get(subject, ()),
+        place: join(
+            each.p_any, each.listed, differential.get(place), confirmations.get(place, ()),
             threshold=settings.threshold,
         )
-        for each in scored
-        for subject in (each.chart.subject_id,)
+        for place, each in charts.items()
     }  # fmt: skip
 
 
@@ -265,8 +333,8 @@ def _figures(
         "llm_considered": len(choices),
         "llm_read": sum(choice.read for choice in choices),
         "llm_sampled": sum(choice.sampled for choice in choices),
-        "llm_requests": len(asked),
-        "llm_from_cache": len(asked) - sum(not r.key.endswith("-again") for r in responses),
+        "llm_requests": len({q.request.key for q in asked}),
+        "llm_from_cache": len({q.request.key for q in asked}) - sum(not r.key.endswith("-again") for r in responses),
         "llm_retries": sum(r.key.endswith("-again") for r in responses),
         "llm_dead_letters": len(dead),
         "llm_prompt_tokens": sum(r.prompt_tokens for r in responses),
@@ -292,11 +360,12 @@ def _figures(
 
 def _agreement(asked: Sequence[Asked], answers: Mapping[str, JudgedAnswer]) -> tuple[float, float] | None:
     """Over pairs of answers to the same question: share with the same first disease, mean overlap of their diseases."""
-    groups: dict[int, list[JudgedAnswer]] = {}
+    groups: dict[str, dict[str, JudgedAnswer]] = {}
     for question in asked:
         if question.candidate is None and answers[question.request.key].accepted:
-            groups.setdefault(question.request.subject_id, []).append(answers[question.request.key])
-    pairs = [pair for group in groups.values() for pair in combinations(group, 2)]
+            group = groups.setdefault(question.prompt.evidence, {})
+            group[question.request.key] = answers[question.request.key]
+    pairs = [pair for group in groups.values() for pair in combinations(group.values(), 2)]
     if not pairs:
         return None
     lists = [([_named(d) for d in one.diseases], [_named(d) for d in other.diseases]) for one, other in pairs]

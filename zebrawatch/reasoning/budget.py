@@ -18,6 +18,8 @@ CARDS = Path(__file__).parent / "cards.toml"
 READING_EFFICIENCY = 0.40  # share of peak arithmetic while reading prompts
 WRITING_EFFICIENCY = 0.70  # share of peak bandwidth while writing answers
 RESERVED_GB = 3.0  # activations, graphs, the CUDA context
+TYPICAL_PROMPT = 4000  # tokens of a chart, as planned for; `zebrawatch reasoning plan` takes others
+TYPICAL_ANSWER = 1500  # tokens of reasoning and answer
 CACHE_BYTES = 2  # a key or value in bf16, whatever the weights are
 
 

@@ -13,15 +13,21 @@ from datetime import date
 
 from zebrawatch.errors import ConfigurationError
 
+CHARTS_A_PLACE = 4
+
 
 @dataclass(frozen=True)
 class Scored:
-    """A patient scored tonight: P(any listed rare disease), the chart's length, and what bars a reading."""
+    """A patient scored tonight: P(any listed rare disease), and why they may not be alerted ("" where they may).
+
+    `prompt_tokens` is the length of the chart's prompt, None where none was made (`worth_a_chart`). `answered`: the
+    same chart was asked about on an earlier night.
+    """
 
     subject_id: int
     p_any: float
-    prompt_tokens: int = 0
-    suspected: bool = False
+    bar: str = ""
+    prompt_tokens: int | None = None
     answered: bool = False
 
 
@@ -43,12 +49,25 @@ class Budget:
 
 @dataclass(frozen=True)
 class Choice:
-    """Whether a patient is read tonight, and why. `sampled` ones were drawn from the rest."""
+    """Whether a patient is read on a night, and why. `sampled` ones were drawn from the rest."""
 
     subject_id: int
+    night: date
+    p_any: float
     read: bool
     reason: str
     sampled: bool = False
+
+
+def worth_a_chart(scored: Sequence[Scored], budget: Budget, night: date, *, floor: float, seed: int) -> set[int]:
+    """The patients whose chart is worth laying out: the likeliest of the shortlist, and the sample of the rest.
+
+    Beyond CHARTS_A_PLACE charts for each place in the budget nobody has a chance: unchanged charts take no place, but
+    they are few on a night on which their patients were scored.
+    """
+    listed, rest = _parted(scored, night, floor, seed)
+    most = None if budget.patients is None else budget.patients * CHARTS_A_PLACE
+    return {s.subject_id for s in [*listed[:most], *rest[: budget.sample]]}
 
 
 def choose(
@@ -60,51 +79,66 @@ def choose(
     floor: float,
     answer_tokens: int,
     seed: int,
+    questions: int = 1,
 ) -> list[Choice]:
     """Choose tonight's patients; one Choice for each, in the order in which they were considered.
 
-    Unchanged charts that were answered before cost nothing and are always in. The sample is drawn by a hash of seed,
-    night and patient, so that it is the same on every run.
+    Unchanged charts that were asked about before cost nothing and are always in. The sample is drawn by a hash of seed,
+    night and patient, so that it is the same on every run. `questions` asked of a patient each cost prompt and answer.
     """
-    barred = sorted((s for s in scored if s.suspected), key=lambda s: s.subject_id)
-    ranked = sorted((s for s in scored if not s.suspected), key=lambda s: (-s.p_any, s.subject_id))
-    listed = [s for s in ranked if s.p_any >= floor or s.answered]
-    rest = sorted((s for s in ranked if s.p_any < floor and not s.answered), key=lambda s: _lot(s, night, seed))
-    purse = _Purse(budget, answer_tokens)
+    barred = sorted((s for s in scored if s.bar), key=lambda s: s.subject_id)
+    listed, rest = _parted(scored, night, floor, seed)
+    purse = _Purse(budget, answer_tokens, questions)
     drawn = [
-        Choice(s.subject_id, True, "random sample of the rest", sampled=True)
+        Choice(s.subject_id, night, s.p_any, True, "random sample of the rest", sampled=True)
         for s in rest[: budget.sample]
         if purse.pay(s)
     ]
-    choices = [_choice(s, purse, threshold) for s in listed] + drawn
+    choices = [_choice(s, night, purse, threshold) for s in listed] + drawn
     sampled = {choice.subject_id for choice in drawn}
-    choices += [Choice(s.subject_id, False, "below the shortlist's floor") for s in rest if s.subject_id not in sampled]
-    return choices + [Choice(s.subject_id, False, "already suspected") for s in barred]
+    choices += [
+        Choice(s.subject_id, night, s.p_any, False, "below the shortlist's floor")
+        for s in rest
+        if s.subject_id not in sampled
+    ]
+    return choices + [Choice(s.subject_id, night, s.p_any, False, f"already {s.bar}") for s in barred]
 
 
-def _choice(scored: Scored, purse: _Purse, threshold: float) -> Choice:
+def _parted(scored: Sequence[Scored], night: date, floor: float, seed: int) -> tuple[list[Scored], list[Scored]]:
+    """The shortlist, likeliest first, and the rest in the order of tonight's lot."""
+    ranked = sorted((s for s in scored if not s.bar), key=lambda s: (-s.p_any, s.subject_id))
+    rest = sorted((s for s in ranked if s.p_any < floor), key=lambda s: _lot(s, night, seed))
+    return [s for s in ranked if s.p_any >= floor], rest
+
+
+def _choice(scored: Scored, night: date, purse: _Purse, threshold: float) -> Choice:
     if scored.answered:
-        return Choice(scored.subject_id, True, "answered before, chart unchanged")
+        return Choice(scored.subject_id, night, scored.p_any, True, "answered before, chart unchanged")
     if not purse.pay(scored):
-        return Choice(scored.subject_id, False, "the night's budget was spent")
+        return Choice(scored.subject_id, night, scored.p_any, False, "the night's budget was spent")
     why = (
         "would be alerted by the evidence arm"
         if scored.p_any >= threshold
         else "among the likeliest below the threshold"
     )
-    return Choice(scored.subject_id, True, why)
+    return Choice(scored.subject_id, night, scored.p_any, True, why)
 
 
 class _Purse:
     """What is left of the budget; the sample is paid first, so that it cannot be crowded out."""
 
-    def __init__(self, budget: Budget, answer_tokens: int) -> None:
+    def __init__(self, budget: Budget, answer_tokens: int, questions: int) -> None:
         self._patients = budget.patients
         self._tokens = budget.tokens
         self._answer = answer_tokens
+        self._questions = questions
 
     def pay(self, scored: Scored) -> bool:
-        cost = scored.prompt_tokens + self._answer
+        if scored.answered:
+            return True
+        if scored.prompt_tokens is None:
+            return False
+        cost = (scored.prompt_tokens + self._answer) * self._questions
         if (self._patients is not None and self._patients < 1) or (self._tokens is not None and self._tokens < cost):
             return False
         if self._patients is not None:

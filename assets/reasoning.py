@@ -1,0 +1,305 @@
+"""Reasoning: which charts a language model reads on a night, what it is asked, what it answered; off as shipped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from assets import screen
+from assets.evidence import standing_findings, standing_notes
+from assets.night_run import NightRun
+from connectors.configuration import Reasoning
+from connectors.model_weights import pinned
+from connectors.vllm_batch import LlmError, LlmSettings, TokenCounter, VllmBatch, forget_batches, kept_answers
+from zebrawatch.engine.chart import Demographics
+from zebrawatch.engine.flags import facts_of
+from zebrawatch.engine.reading import patient_chart, with_namings
+from zebrawatch.engine.score import PATIENT_COLUMNS
+from zebrawatch.reasoning.arm import ArmSettings, Complete, NightPlan, Planned, ScoredChart, plan_night, read
+from zebrawatch.reasoning.budget import TYPICAL_ANSWER, TYPICAL_PROMPT, plan, read_card
+from zebrawatch.reasoning.fusion import Listed
+from zebrawatch.reasoning.names import Resolver, disease_names
+from zebrawatch.reasoning.profile import ModelProfile, read_profile
+from zebrawatch.reasoning.requests import Request, Response, smoke_body
+from zebrawatch.reasoning.rows import answered, ledger_rows, request_rows, response_rows
+from zebrawatch.reasoning.shortlist import Budget, Scored, worth_a_chart
+from zebrawatch.reasoning.task import read_task
+from zebrawatch.schemas import CANDIDATES, LLM_LEDGER, LLM_REQUESTS, LLM_RESPONSES, NAMINGS, PATIENTS, Table
+
+ALONE = "not run: the evidence arm screened alone"
+FINDING_COLUMNS = ("subject_id", "source_id", "hpo_id", "assertion", "experiencer", "start", "end", "quote")
+NOTE_COLUMNS = ("subject_id", "source_id", "text", "type_display", "event_time")
+SPAN_COLUMNS = ("known_night", "source_night", "removed_night", "named")
+
+
+def llm_requests(run: NightRun) -> dict[str, Any]:
+    """Who is read and why, under the night's budget, and what is asked about the chart as it stood that night."""
+    plans = planned(run).plans if run.configuration.reasoning.enabled else ()
+    _write(run, LLM_REQUESTS, request_rows(plans, str(run.nights)))
+    _write(run, LLM_LEDGER, ledger_rows(plans, str(run.nights)))
+    choices = [choice for each in plans for choice in each.choices]
+    return {
+        "arm": _arm(run),
+        "considered": len(choices),
+        "read": sum(choice.read for choice in choices),
+        "sampled": sum(choice.sampled for choice in choices),
+        "questions": sum(len(each.asked) for each in plans),
+        "reasons": dict(Counter(choice.reason for choice in choices)),
+        "kept_from_the_model": sum(len(each.ledger) for each in plans),
+    }
+
+
+def llm_responses(run: NightRun) -> dict[str, Any]:
+    """What the model answered, judged: schema, finish reason, every quote looked up, every name resolved."""
+    if not run.configuration.reasoning.enabled:
+        _write(run, LLM_RESPONSES, [])
+        return {"arm": _arm(run)}
+    laid_out = planned(run)
+    keys = {key for each in laid_out.plans for key in each.keys}
+    folder = run.lake.root / "reasoning"
+    earlier, recovered = _stored(run, keys, folder)
+    door = _door(run, laid_out.settings, folder)
+    outcome = read(
+        laid_out.plans, laid_out.charts, laid_out.settings, resolver=Resolver(disease_names(run.knowledge)),
+        complete=_complete(door, recovered), answered=earlier,
+    )  # fmt: skip
+    _write(run, LLM_RESPONSES, response_rows(outcome, str(run.nights)))
+    run.read, run.batch = outcome, door.report
+    return {"arm": _arm(run), **outcome.figures, **door.report.figures(), "versions": door.report.versions}
+
+
+def planned(run: NightRun) -> Planned:
+    """The nights laid out to be read, made once a run."""
+    if run.planned is None:
+        run.planned = _plan(run)
+    return run.planned
+
+
+# -- how ---------------------------------------------------------------------------------------------------------------
+
+
+def settings_of(run: NightRun) -> ArmSettings:
+    """How the arm runs, with the hash of the model's weights where they lie on this machine."""
+    told = run.configuration.reasoning
+    profile = _pinned(read_profile(Path(told.profile) if told.profile.endswith(".toml") else told.profile), run)
+    return ArmSettings(
+        profile,
+        read_task("differential" if profile.clinical_use else "differential_brief"),
+        Budget(_patients(told, profile), told.tokens or None, told.sample),
+        threshold=run.policy.threshold,
+        floor=told.floor,
+        confirm=read_task("confirm") if told.confirm_top else None,
+        confirm_top=told.confirm_top,
+        repeats=told.repeats,
+        repeat_share=told.repeat_share,
+        seed=told.seed,
+    )
+
+
+def _pinned(profile: ModelProfile, run: NightRun) -> ModelProfile:
+    told = run.configuration.reasoning
+    weights = Path(told.weights or profile.weights or "no-weights")
+    if told.backend == "server" and not weights.is_dir():
+        return profile
+    return pinned(profile, weights, run.configuration.state_folder / f"weights-{profile.name}.json")
+
+
+def _patients(told: Reasoning, profile: ModelProfile) -> int:
+    """The budget in patients; GPU-hours become patients by the calculator, less what `confirm` asks beside."""
+    if not told.gpu_hours:
+        return told.patients
+    fits = plan(profile, read_card(told.card), prompt=TYPICAL_PROMPT, answer=TYPICAL_ANSWER, cards=told.cards)
+    return int(fits.patients(told.gpu_hours, told.cards) / (1 + told.confirm_top))
+
+
+def _llm(told: Reasoning) -> LlmSettings:
+    return LlmSettings(
+        told.backend,
+        Path(told.python),
+        Path(told.weights) if told.weights else None,
+        told.base_url,
+        Path(told.api_key_file) if told.api_key_file else None,
+        told.concurrency,
+        told.timeout_seconds,
+    )
+
+
+def _door(run: NightRun, settings: ArmSettings, folder: Path) -> VllmBatch:
+    def progress(told: Mapping[str, Any]) -> None:
+        if told.get("state") == "running":
+            done = told.get("answered", told.get("sent", 0)) + told.get("resumed", 0)
+            run.say(f"Reading charts: {done:,} of {told['requests']:,} questions answered")
+
+    llm = _llm(run.configuration.reasoning)
+    smoke = smoke_body(settings.profile, settings.differential)
+    return VllmBatch(folder, settings.profile, llm, smoke=smoke, progress=progress, launch=run.launch)
+
+
+def _complete(door: VllmBatch, recovered: Mapping[str, Response]) -> Complete:
+    """Answers from a killed run or an earlier run of these nights first, the model for the rest."""
+
+    def complete(requests: Sequence[Request]) -> Iterable[Response]:
+        have = [recovered[request.key] for request in requests if request.key in recovered]
+        rest = [request for request in requests if request.key not in recovered]
+        try:
+            return [*have, *(door(rest) if rest else ())]
+        except LlmError as error:
+            raise LlmError(f"{error} To screen without the model: ZEBRAWATCH_REASONING__ENABLED=false.") from None
+
+    return complete
+
+
+# -- what is known -----------------------------------------------------------------------------------------------------
+
+
+def _stored(run: NightRun, keys: set[str], folder: Path) -> tuple[dict[str, Response], dict[str, Response]]:
+    """(answers of earlier nights, answers of these nights that a killed or earlier run already has), by key."""
+    wanted = pc.field("request_key").isin(pa.array(sorted(keys), pa.string()))
+    rows = run.lake.arrow(LLM_RESPONSES, rows=wanted & pc.field("error").is_null()).to_pylist()
+    earlier = answered(row for row in rows if row["night"] < run.nights.first)
+    ours = answered(row for row in rows if row["night"] >= run.nights.first)
+    kept = run.lake.arrow(LLM_RESPONSES, ["request_key", "attempt"], rows=pc.field("error").is_null()).to_pylist()
+    forget_batches(folder, answered_keys={row["request_key"] + "-again" * (row["attempt"] == 2) for row in kept})
+    left = kept_answers(folder, keys | {f"{key}-again" for key in keys})
+    return earlier, {**left, **ours}
+
+
+def _asked_before(run: NightRun) -> set[str]:
+    """Request keys of earlier nights."""
+    earlier = pc.field("night") < pa.scalar(run.nights.first, pa.date32())
+    rows = run.lake.arrow(LLM_REQUESTS, ["request_key"], rows=earlier & ~pc.field("request_key").is_null())
+    return set(pc.unique(rows["request_key"]).to_pylist())
+
+
+def _plan(run: NightRun) -> Planned:
+    settings = settings_of(run)
+    scored = _scored(run)
+    wanted = {
+        night: worth_a_chart(everyone, settings.budget, night, floor=settings.floor, seed=settings.seed)
+        for night, everyone in scored.items()
+    }
+    charts = _charts(run, wanted)
+    asked_before = _asked_before(run)
+    plans: list[NightPlan] = []
+    with TokenCounter(settings.profile, _llm(run.configuration.reasoning)) as count:
+        for night in sorted(scored):
+            plans.append(
+                plan_night(scored[night], charts[night], settings, night, count_tokens=count, asked_before=asked_before)
+            )
+            asked_before |= plans[-1].keys
+    return Planned(settings, tuple(plans), tuple(chart for night in sorted(charts) for chart in charts[night]))
+
+
+def _scored(run: NightRun) -> dict[date, list[Scored]]:
+    """Everyone scored in the range, by night, with what bars them from an alert."""
+    rows = run.lake.arrow(CANDIDATES, ["subject_id", "night", "p_any"], rows=_in_range(run))
+    each = rows.group_by(["night", "subject_id"]).aggregate([("p_any", "max")])
+    subjects = run.spark.createDataFrame(pa.table({"subject_id": pc.unique(rows["subject_id"])}))
+    barred: dict[int, list[Mapping[str, Any]]] = {}
+    for row in screen.facts(run).join(subjects, "subject_id", "left_semi").toArrow().to_pylist():
+        barred.setdefault(row["subject_id"], []).append(row)
+    facts = {subject: facts_of(rows) for subject, rows in barred.items()}
+    found: dict[date, list[Scored]] = {}
+    for row in sorted(each.to_pylist(), key=lambda row: (row["night"], row["subject_id"])):
+        bar = facts[row["subject_id"]].bar(row["night"]) if row["subject_id"] in facts else None
+        found.setdefault(row["night"], []).append(Scored(row["subject_id"], row["p_any_max"], bar or ""))
+    return found
+
+
+def _in_range(run: NightRun) -> Any:
+    night = pc.field("night")
+    first, last = (pa.scalar(each, pa.date32()) for each in (run.nights.first, run.nights.last))
+    return (night >= first) & (night <= last)
+
+
+# -- charts ------------------------------------------------------------------------------------------------------------
+
+
+def _charts(run: NightRun, wanted: Mapping[date, set[int]]) -> dict[date, list[ScoredChart]]:
+    """The charts of the wanted patients as they stood on their nights, with the evidence arm's list."""
+    subjects = sorted({subject for each in wanted.values() for subject in each})
+    if not subjects:
+        return {night: [] for night in wanted}
+    frame = run.spark.createDataFrame(pa.table({"subject_id": pa.array(subjects, pa.int64())}))
+    namings = run.table(NAMINGS).where(F.col("known_night") <= F.lit(run.nights.last))
+
+    def rows_of(rows: DataFrame, columns: Sequence[str]) -> dict[int, list[dict[str, Any]]]:
+        chosen = with_namings(rows.join(frame, "subject_id", "left_semi"), namings)
+        return _by_subject(chosen.select(*columns, *SPAN_COLUMNS).toArrow().to_pylist())
+
+    notes = rows_of(standing_notes(run), NOTE_COLUMNS)
+    findings = rows_of(standing_findings(run), FINDING_COLUMNS)
+    people = _demographics(run, subjects)
+    scores = _scores(run, subjects)
+    return {
+        night: [
+            ScoredChart(
+                patient_chart(
+                    subject, night, notes.get(subject, ()), findings.get(subject, ()), people.get(subject, ()),
+                    _weights(scores[subject, night]), _label(run),
+                ),
+                scores[subject, night][0]["p_any"],
+                tuple(
+                    Listed(row["disease_id"], row["disease_name"], row["posterior"], row["log10_lr"])
+                    for row in scores[subject, night]
+                    if row["rank"] > 0
+                ),
+            )
+            for subject in sorted(chosen)
+        ]
+        for night, chosen in wanted.items()
+    }  # fmt: skip
+
+
+def _scores(run: NightRun, subjects: Sequence[int]) -> dict[tuple[int, date], list[dict[str, Any]]]:
+    wanted = _in_range(run) & pc.field("subject_id").isin(pa.array(subjects, pa.int64()))
+    found: dict[tuple[int, date], list[dict[str, Any]]] = {}
+    for row in sorted(run.lake.arrow(CANDIDATES, rows=wanted).to_pylist(), key=lambda row: row["rank"]):
+        found.setdefault((row["subject_id"], row["night"]), []).append(row)
+    return found
+
+
+def _weights(scores: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """By HPO id, how much a finding moved any of the listed diseases."""
+    weights: dict[str, float] = {}
+    for row in scores:
+        for one in row["contributions"] or ():
+            weights[one["hpo_id"]] = max(weights.get(one["hpo_id"], 0.0), abs(one["log10_lr"]))
+    return weights
+
+
+def _demographics(run: NightRun, subjects: Sequence[int]) -> dict[int, list[Demographics]]:
+    wanted = pc.field("subject_id").isin(pa.array(subjects, pa.int64()))
+    rows = run.lake.arrow(PATIENTS, list(PATIENT_COLUMNS), rows=wanted).to_pylist()
+    return {
+        subject: [Demographics(**{name: row[name] for name in Demographics._fields}) for row in versions]
+        for subject, versions in _by_subject(rows).items()
+    }
+
+
+def _label(run: NightRun) -> Callable[[str], str]:
+    return lambda hpo_id: run.ontology.label(hpo_id) if hpo_id in run.ontology.terms else hpo_id
+
+
+def _by_subject(rows: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["subject_id"], []).append(row)
+    return found
+
+
+def _write(run: NightRun, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    data = pa.Table.from_pylist(list(rows), schema=table.schema)
+    run.keep(run.lake.write_rows(data, table, run.nights))
+
+
+def _arm(run: NightRun) -> str:
+    return run.configuration.reasoning.profile if run.configuration.reasoning.enabled else ALONE
