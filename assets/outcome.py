@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from assets import publication, reporting
 from assets.identity import identity_of, keep_settings
 from assets.night_run import NightRun
+from assets.reading import Readings
 from connectors.mlflow_runs import MlflowStore, RegisteredObject, flatten_identity, record_run
 from connectors.reasoning_traces import trace_sample
 from zebrawatch.engine.flags import SCORE_COLUMNS
@@ -366,7 +367,20 @@ def _models(run: NightRun) -> list[RegisteredObject]:
 
 
 def _result(run: NightRun, outcome: Outcome) -> dict[str, Any]:
-    return {**outcome.figures, "seconds": round(time.monotonic() - run.begun, 1)}
+    return {**outcome.figures, "reasoning": _said(run), "seconds": round(time.monotonic() - run.begun, 1)}
+
+
+def _said(run: NightRun) -> str | None:
+    """The reasoning arm in a line; None where it did not run."""
+    counts = Readings(run).counts() if run.configuration.reasoning.enabled else None
+    if counts is None:
+        return None
+    use = "" if counts.clinical_use else " (for trying out: its answers are not clinically useful)"
+    return (
+        f"{counts.model}{use}: {counts.read:,} of {counts.considered:,} patients read, "
+        f"{counts.made:,} questions asked, {counts.from_cache:,} answered before, {counts.usable:,} usable answers, "
+        f"{counts.struck:,} of {counts.quotes:,} quotes struck"
+    )
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:

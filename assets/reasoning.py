@@ -18,7 +18,15 @@ from assets.evidence import standing_findings, standing_notes
 from assets.night_run import NightRun
 from connectors.configuration import Reasoning
 from connectors.model_weights import pinned
-from connectors.vllm_batch import LlmError, LlmSettings, TokenCounter, VllmBatch, forget_batches, kept_answers
+from connectors.vllm_batch import (
+    LlmError,
+    LlmSettings,
+    TokenCounter,
+    VllmBatch,
+    check_ready,
+    forget_batches,
+    kept_answers,
+)
 from zebrawatch.engine.chart import Demographics
 from zebrawatch.engine.flags import facts_of
 from zebrawatch.engine.reading import patient_chart, with_namings
@@ -93,7 +101,7 @@ def settings_of(run: NightRun) -> ArmSettings:
     return ArmSettings(
         profile,
         read_task("differential" if profile.clinical_use else "differential_brief"),
-        Budget(_patients(told, profile), told.tokens or None, told.sample),
+        Budget(_patients(told, profile), told.tokens or None, told.sample, told.sample_share),
         threshold=run.policy.threshold,
         floor=told.floor,
         confirm=read_task("confirm") if told.confirm_top else None,
@@ -106,6 +114,7 @@ def settings_of(run: NightRun) -> ArmSettings:
 
 def _pinned(profile: ModelProfile, run: NightRun) -> ModelProfile:
     told = run.configuration.reasoning
+    check_ready(profile, _llm(told))
     weights = Path(told.weights or profile.weights or "no-weights")
     if told.backend == "server" and not weights.is_dir():
         return profile

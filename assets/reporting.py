@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from assets.night_run import NightRun
+from assets.reading import Readings
 from connectors.lake import Lake
 from zebrawatch.nights import NightRange
 from zebrawatch.outcome.episodes import Episode as OutcomeEpisode
@@ -70,7 +71,12 @@ def write_reports(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], 
 def provenance_of(run: NightRun, data_to: date | None = None) -> Provenance:
     """What the outputs of a run rest on."""
     releases = "; ".join(f"{name} {release}" for name, release in sorted(run.knowledge.releases.items()))
-    return Provenance(run.lake.about().get("data_kind", "real"), ("evidence",), releases, data_to or run.nights.last)
+    kind = run.lake.about().get("data_kind", "real")
+    read = Readings(run).counts() if run.configuration.reasoning.enabled else None
+    if read is None:
+        return Provenance(kind, ("evidence",), releases, data_to or run.nights.last)
+    model = read.model if read.clinical_use else f"{read.model} (for trying out, not clinically useful)"
+    return Provenance(kind, ("evidence", "reasoning"), releases, data_to or run.nights.last, model)
 
 
 def ranges_of(nights: Iterable[date]) -> list[NightRange]:
@@ -168,6 +174,7 @@ class _Charts:
         self.findings = _by_subject(_rows(run, FINDINGS, "known_night", subjects))
         self.candidates = _by_subject(_rows(run, CANDIDATES, "night", subjects))
         self.suspicions = _by_subject(_rows(run, SUSPICIONS, "known_night", subjects))
+        self.readings = Readings(run, subjects)
         episodes: dict[int, list[OutcomeEpisode]] = {}
         for episode in episodes_of(pd.DataFrame(list(flags))):
             episodes.setdefault(episode.subject_id, []).append(episode)
@@ -179,6 +186,7 @@ class _Charts:
         nights = [row["known_night"] for rows in (notes, events, self.patients[subject]) for row in rows]
         sources = self._sources(notes, events)
         findings = self._findings(subject, sources)
+        night, scores = self._last_shown(subject)
         return page.AlertedPatient(
             key=f"{subject:016x}",
             sex=version["sex"],
@@ -186,7 +194,8 @@ class _Charts:
             entry_night=min(nights),
             last_night=max(nights),
             episodes=self._episodes(subject),
-            diseases=self._diseases(subject, findings),
+            diseases=self._diseases(subject, scores, findings),
+            reading=self.readings.of(subject, night, scores, sources) if night else None,
             findings=tuple(findings.values()),
             encounters=tuple(self._encounters(events)),
             notes=tuple(self._notes(notes)),
@@ -297,22 +306,30 @@ class _Charts:
     def _label(self, hpo_id: str) -> str:
         return self.run.ontology.label(hpo_id) if hpo_id in self.run.ontology.terms else hpo_id
 
-    def _diseases(
-        self, subject: int, findings: Mapping[tuple[str, str], page.Finding]
-    ) -> tuple[page.RankedDisease, ...]:
-        """The diseases of the list last shown, as scored on that night."""
+    def _last_shown(self, subject: int) -> tuple[date | None, list[Mapping[str, Any]]]:
+        """The night of the score that the list last shown comes from, and that night's scores by rank."""
         shown = max((row for row in self.flags[subject] if row["action"] != "withdraw"), key=lambda row: row["night"])
-        names = [one["disease_id"] for one in shown["shown"]]
-        scores = [
-            row
-            for row in self.candidates.get(subject, [])
-            if row["night"] <= shown["night"] and row["disease_id"] in names
-        ]
-        night = max((row["night"] for row in scores), default=None)
+        names = {one["disease_id"] for one in shown["shown"]}
+        scores = [row for row in self.candidates.get(subject, []) if row["night"] <= shown["night"]]
+        night = max((row["night"] for row in scores if row["disease_id"] in names), default=None)
         ranked = sorted((row for row in scores if row["night"] == night), key=lambda row: row["rank"])
+        return night, [row for row in ranked if row["rank"] > 0]
+
+    def _diseases(
+        self,
+        subject: int,
+        scores: Sequence[Mapping[str, Any]],
+        findings: Mapping[tuple[str, str], page.Finding],
+    ) -> tuple[page.RankedDisease, ...]:
+        """The diseases of the list last shown, in its order, as scored on that night."""
+        shown = max((row for row in self.flags[subject] if row["action"] != "withdraw"), key=lambda row: row["night"])
+        places = {one["disease_id"]: place for place, one in enumerate(shown["shown"], start=1)}
+        ranked = sorted(
+            (row for row in scores if row["disease_id"] in places), key=lambda row: places[row["disease_id"]]
+        )
         return tuple(
             page.RankedDisease(
-                row["rank"],
+                places[row["disease_id"]],
                 row["disease_id"],
                 row["disease_name"],
                 row["log10_lr"],
@@ -330,6 +347,7 @@ class _Charts:
                     page.ExpectedFinding(hpo_id, self._label(hpo_id), None, findings.get((hpo_id, "negated")))
                     for hpo_id in row["expected_absent"][:EXPECTED_LISTED]
                 ),
+                evidence_rank=row["rank"],
             )
             for row in ranked[: self.run.policy.k]
         )
@@ -403,6 +421,7 @@ def _summary(
         duplication_rate=(len(findings) - findings["copied_from"].null_count) / max(1, len(findings)),
         identity=identity,
         seconds=_seconds(run),
+        reading=Readings(run).counts(),
     )
 
 

@@ -120,7 +120,8 @@ class Reasoning(Section, frozen=True):
     gpu_hours: float = 0.0
     card: str = "h100-80gb"
     cards: int = 1
-    sample: int = 2
+    sample: int = 20
+    sample_share: float = 0.02
     floor: float = 0.001
     confirm_top: int = 1
     repeats: int = 1
@@ -335,6 +336,7 @@ def _check(configuration: Configuration, origin: str) -> None:
         "reasoning.gpu_hours": (configuration.reasoning.gpu_hours, 0, 1_000_000),
         "reasoning.cards": (configuration.reasoning.cards, 1, 64),
         "reasoning.sample": (configuration.reasoning.sample, 0, 100_000),
+        "reasoning.sample_share": (configuration.reasoning.sample_share, 0.0, 1.0),
         "reasoning.floor": (configuration.reasoning.floor, 0.0, 1.0),
         "reasoning.confirm_top": (configuration.reasoning.confirm_top, 0, 10),
         "reasoning.repeats": (configuration.reasoning.repeats, 0, 20),

@@ -40,6 +40,7 @@ class MadeLlmServer:
     fault: Callable[[Mapping[str, Any], int], str | None] = lambda _body, _time: None
     slots: int = 1_000_000
     seconds: float = 0.0
+    counts_tokens: bool = True
     seen: Counter[str] = field(default_factory=Counter)
     served: int = 0
 
@@ -73,7 +74,8 @@ class MadeLlmServer:
         self._slots = asyncio.Semaphore(self.slots)
         application = web.Application(client_max_size=64 << 20)
         application.router.add_post("/v1/chat/completions", self._complete)
-        application.router.add_post("/tokenize", self._tokenize)
+        if self.counts_tokens:
+            application.router.add_post("/tokenize", self._tokenize)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

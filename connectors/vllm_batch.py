@@ -49,6 +49,7 @@ RUNNER = Path(__file__).resolve().parent / "vllm_runner"
 BACKENDS = ("runner", "run-batch", "server")
 MEMORY_TRIES = 3
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+BYTES_A_TOKEN = 3  # English has about four bytes a token: an estimate on the safe side
 LONGEST_WAIT = 30.0  # seconds between two tries, whatever Retry-After says
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -372,6 +373,16 @@ def has_batch_invariance() -> bool:
     return bool(told) and all(each.replace(".", "", 1).isdigit() and float(each) >= 9.0 for each in told)
 
 
+def check_ready(profile: ModelProfile, settings: LlmSettings) -> None:
+    """LlmError in one sentence where vLLM's environment or the model's weights are not on this machine.
+
+    A server needs neither.
+    """
+    if settings.backend != "server":
+        _python(settings)
+        _weights_of(profile, settings)
+
+
 def _python(settings: LlmSettings) -> str:
     python = settings.python.absolute()
     if not python.exists():
@@ -380,10 +391,15 @@ def _python(settings: LlmSettings) -> str:
 
 
 def _weights(door: VllmBatch) -> Path:
-    weights = door.settings.weights or Path(door.profile.weights)
+    return _weights_of(door.profile, door.settings)
+
+
+def _weights_of(profile: ModelProfile, settings: LlmSettings) -> Path:
+    weights = settings.weights or Path(profile.weights or ".")
     if not (weights / "config.json").is_file():
+        small = " (`make llm` makes the small model's)" if not profile.clinical_use else ""
         raise LlmError(
-            f"the weights of {door.profile.name} are not at '{weights}': set the folder they were fetched to."
+            f"the weights of {profile.name} are not at '{weights}': set the folder they were fetched to{small}."
         )
     return weights
 
@@ -542,7 +558,8 @@ class TokenCounter:
     """Counts tokens by the model's own tokenizer (zebrawatch.reasoning.chart.CountTokens).
 
     Where the model's folder is on this machine, a small process of vLLM's environment counts; otherwise the server's
-    /tokenize does. Use as a context manager: the process ends with it.
+    /tokenize does. Other servers have none: then lengths are estimated, and `estimates` says so. Use as a context
+    manager: the process ends with it.
     """
 
     def __init__(self, profile: ModelProfile, settings: LlmSettings) -> None:
@@ -551,6 +568,8 @@ class TokenCounter:
         self._weights = settings.weights or Path(profile.weights or ".")
         self._process: subprocess.Popen[str] | None = None
         self._known: dict[str, int] = {}
+        self.estimates = False
+        """Whether the server counts no tokens, so that lengths are estimates (on the safe side)."""
 
     def __enter__(self) -> TokenCounter:
         return self
@@ -588,10 +607,13 @@ class TokenCounter:
     def _there(self, texts: Sequence[str]) -> list[int]:
         if self._settings.backend != "server":
             raise LlmError(f"the tokenizer of {self._profile.name} is not at '{self._weights}'.")
-        return asyncio.run(_tokenize(self._profile, self._settings, texts))
+        counted = None if self.estimates else asyncio.run(_tokenize(self._profile, self._settings, texts))
+        self.estimates = counted is None
+        return [len(text.encode()) // BYTES_A_TOKEN + 1 for text in texts] if counted is None else counted
 
 
-async def _tokenize(profile: ModelProfile, settings: LlmSettings, texts: Sequence[str]) -> list[int]:
+async def _tokenize(profile: ModelProfile, settings: LlmSettings, texts: Sequence[str]) -> list[int] | None:
+    """Tokens of each text by the server; None where it has no such service (only vLLM's own does)."""
     counts: dict[int, int] = {}
     waiting = deque(enumerate(texts))
     url = settings.base_url.rstrip("/") + "/tokenize"
@@ -602,6 +624,8 @@ async def _tokenize(profile: ModelProfile, settings: LlmSettings, texts: Sequenc
                 place, text = waiting.popleft()
                 asked = {"model": profile.name, "prompt": text, "add_special_tokens": False}
                 async with session.post(url, json=asked) as reply:
+                    if reply.status in (404, 405, 501):
+                        return
                     counts[place] = int((await reply.json())["count"])
 
         try:
@@ -610,4 +634,4 @@ async def _tokenize(profile: ModelProfile, settings: LlmSettings, texts: Sequenc
                     group.create_task(work())
         except* (aiohttp.ClientError, OSError, ValueError, KeyError, TimeoutError):
             raise LlmError(f"the LLM server at {settings.base_url} does not count tokens (/tokenize).") from None
-    return [counts[place] for place in range(len(texts))]
+    return [counts[place] for place in range(len(texts))] if len(counts) == len(texts) else None

@@ -206,6 +206,8 @@ def test_the_sample_of_the_rest_is_read_and_differs_by_night() -> None:
     )
     assert sum(c.sampled for c in tonight) == 5
     assert {c.subject_id for c in tonight if c.read} != {c.subject_id for c in tomorrow if c.read}
+    tenth = choose(people, Budget(90, None, 90, 0.1), NIGHT, threshold=0.5, floor=0.2, answer_tokens=1, seed=7)
+    assert 0 < sum(c.sampled for c in tenth) < 25
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=60), st.integers(0, 5), st.integers(0, 5))

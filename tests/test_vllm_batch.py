@@ -15,7 +15,7 @@ import pytest
 from reasoning_charts import NIGHT, RESOLVER, chart, count_words, differential, disease, note, scored, settings
 
 from connectors.made_llm_server import FAULTS, MadeLlmServer, made_body
-from connectors.vllm_batch import LlmError, LlmSettings, TokenCounter, VllmBatch
+from connectors.vllm_batch import LlmError, LlmSettings, TokenCounter, VllmBatch, forget_batches, kept_answers
 from connectors.vllm_pipes import pipes_launcher
 from connectors.vllm_runner.job import (
     EXIT_OUT_OF_MEMORY,
@@ -29,7 +29,7 @@ from connectors.vllm_runner.job import (
     sha256_of,
     write_record,
 )  # fmt: skip
-from connectors.vllm_runner.main import run, smoke_fault
+from connectors.vllm_runner.main import ParentGoneError, run, smoke_fault
 from zebrawatch.reasoning.arm import run_arm
 from zebrawatch.reasoning.profile import ModelProfile, read_profile
 from zebrawatch.reasoning.requests import Request, smoke_body
@@ -230,6 +230,17 @@ def test_a_killed_runner_goes_on_and_repeats_nothing(tmp_path: Path, cut: int) -
     assert figures["resumed"] == len(kept) > 2
 
 
+def test_a_runner_whose_parent_was_killed_ends_and_keeps_what_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would go on writing beside the runner of the next run."""
+    parents = iter([7, 7, 7, 7])
+    monkeypatch.setattr("connectors.vllm_runner.main.os.getppid", lambda: next(parents, 1))
+    with pytest.raises(ParentGoneError):
+        run(MadeEngine(), job(tmp_path))
+    assert 0 < len(keys(tmp_path)) < 10
+
+
 def test_a_prompt_that_does_not_fit_is_refused_without_its_words(tmp_path: Path) -> None:
     told = job(tmp_path, 1)
     long = Request("long", 1, {"messages": [{"role": "user", "content": "too long"}]})
@@ -365,6 +376,25 @@ def test_a_missing_environment_or_model_is_one_sentence(tmp_path: Path) -> None:
         LlmSettings("server")
     with pytest.raises(LlmError, match="must be one of"):
         LlmSettings("magic")
+
+
+def test_answers_of_a_killed_run_are_found_whatever_else_is_asked_and_forgotten_once_kept(tmp_path: Path) -> None:
+    with MadeLlmServer(fault=lambda body, _: "400" if number_of(body) == 1 else None) as server:
+        door(tmp_path, server)([request(0), request(1)])
+    batches = tmp_path / "batches"
+    assert list(kept_answers(batches, {"key0", "key1", "key9"})) == ["key0"], "an error is no answer"
+    forget_batches(batches, {"key0"})
+    assert [*batches.iterdir()], "not all of it is kept elsewhere"
+    forget_batches(batches, {"key0", "key1", "key2"})
+    assert not [*batches.iterdir()]
+
+
+def test_a_server_that_counts_no_tokens_gives_estimates_on_the_safe_side(tmp_path: Path) -> None:
+    with MadeLlmServer(counts_tokens=False) as server:
+        told = LlmSettings("server", base_url=server.base_url, weights=tmp_path)
+        with TokenCounter(SMALL, told) as count:
+            assert count(["Burning pain in hands and feet."])[0] >= 8
+            assert count.estimates
 
 
 def test_two_requests_of_one_key_are_refused(tmp_path: Path) -> None:

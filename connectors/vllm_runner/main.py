@@ -34,6 +34,10 @@ PROGRESS_EVERY = 2.0  # seconds
 PIPES = "DAGSTER_PIPES_CONTEXT"
 
 
+class ParentGoneError(RuntimeError):
+    """The process that started this one is gone."""
+
+
 class RunsRequests(Protocol):
     """What the loop needs of an engine."""
 
@@ -75,9 +79,11 @@ def run(engine: RunsRequests, job: Job) -> dict[str, float]:
         "requests": len(requests), "resumed": len(requests) - len(waiting), "answered": 0, "refused": 0,
         "prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0,
     }  # fmt: skip
-    in_flight, told = 0, time.monotonic()
+    in_flight, told, parent = 0, time.monotonic(), os.getppid()
     try:
         while waiting or in_flight:
+            if os.getppid() != parent:  # who started us was killed: the next run starts a runner of its own
+                raise ParentGoneError
             while waiting and in_flight < job.in_flight:
                 in_flight += _enter(engine, results, waiting.popleft(), figures)
             for key, body in engine.step() if in_flight else ():

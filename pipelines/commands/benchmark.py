@@ -149,6 +149,44 @@ for _benchmark in BENCHMARKS:
     app.command(_benchmark.name, help=_benchmark.about)(_command(_benchmark))
 
 
+@app.command("reasoning")
+def reasoning(
+    more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More files of that form.")] = None,
+    cases: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Free-text cases: JSON lines {id, text, disease_id}."),
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Model profile, by name or path.")] = "smollm2-135m",
+    url: Annotated[str, typer.Option(help="An OpenAI-compatible server instead of vLLM on this machine.")] = "",
+    served_as: Annotated[str, typer.Option(help="The model's name on that server (default: the profile's).")] = "",
+    api_key_file: Annotated[Path | None, typer.Option(help="File with the server's key.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder of the weights (default: the profile's).")] = None,
+    python: Annotated[Path, typer.Option(help="Python of vLLM's environment.")] = Path(".venv-vllm/bin/python"),
+    folder: Annotated[Path | None, typer.Option(help="Keep requests and answers here; a killed run goes on.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many cases of each file.")] = None,
+    overhead: Annotated[bool, typer.Option("--overhead", help="Measure our own cost against a made server.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of intervals.")] = 7,
+    json_line: JsonOption = False,
+) -> None:
+    """A model on free-text cases with known diseases: top-1/3/10, parse rate, quotes that stand, tokens, patients/h."""
+    from pipelines.commands import reasoning_benchmark
+
+    with Progress() as progress:
+        if overhead:
+            results = {"overhead": reasoning_benchmark.overhead()}
+        else:
+            results = reasoning_benchmark.run(
+                data=data_folder(), files=[*(cases or ()), *(more or ())], seed=seed, progress=progress.say,
+                model=Path(profile) if profile.endswith(".toml") else profile, served_as=served_as,
+                settings=reasoning_benchmark.settings_of(url, api_key_file, weights, python),
+                folder=folder, limit=limit,
+            )  # fmt: skip
+    for line in table(results):
+        print(line)
+    if json_line:
+        print(json.dumps(_plain(results), allow_nan=False))
+
+
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from pipelines.commands import (
     knowledge,
     lake,
     quarantine,
+    reasoning,
     review,
     screen,
 )
@@ -42,6 +43,7 @@ app.add_typer(export.app, name="export")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(lake.app, name="lake")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(reasoning.app, name="reasoning")
 
 
 def run() -> None:

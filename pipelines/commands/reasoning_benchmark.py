@@ -6,7 +6,6 @@ is the model on a text, not the screen. `overhead` measures what our own side co
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import subprocess
@@ -15,7 +14,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import aiohttp
 import numpy as np
 
 from connectors.knowledge_files import compiled, knowledge_files
-from connectors.vllm_batch import LlmSettings, TokenCounter, VllmBatch
+from connectors.vllm_batch import LlmSettings, TokenCounter, VllmBatch, check_ready
 from zebrawatch.benchmarks.bootstrap import Floats, interval
 from zebrawatch.benchmarks.results import Results
 from zebrawatch.errors import SourceError
@@ -32,7 +31,7 @@ from zebrawatch.knowledge.diseases import Knowledge
 from zebrawatch.reasoning.arm import ArmOutcome, ArmSettings, ScoredChart, run_arm
 from zebrawatch.reasoning.chart import ChartNote, PatientChart
 from zebrawatch.reasoning.names import Resolver, disease_names
-from zebrawatch.reasoning.profile import read_profile
+from zebrawatch.reasoning.profile import ModelProfile, read_profile
 from zebrawatch.reasoning.requests import PATH, Request, smoke_body
 from zebrawatch.reasoning.shortlist import Budget
 from zebrawatch.reasoning.task import read_task
@@ -55,28 +54,38 @@ def run(
     files: Sequence[Path] = (),
     seed: int = 7,
     progress: Callable[[str], None] = lambda _: None,
-    model: str = "smollm2-135m",
+    model: str | Path = "smollm2-135m",
+    served_as: str = "",
     settings: LlmSettings | None = None,
     folder: Path | None = None,
     limit: int | None = None,
 ) -> Results:
     """Top-1/3/10, parse rate, supported quotes, tokens a patient and patients an hour, for each file of cases.
 
-    `data` holds the knowledge; `folder` keeps requests and results (a killed run goes on there). Ids are matched over
-    all exact-match ids of a disease; a case whose disease is not in the knowledge is a miss, and counted.
+    `data` holds the knowledge; `served_as` is the model's name on a server, where it is not the profile's; `folder`
+    keeps requests and results (a killed run goes on there). Ids are matched over all exact-match ids of a disease; a
+    case whose disease is not in the knowledge is a miss, and counted.
     """
     if not files:
         raise SourceError("the reasoning benchmark needs cases: --cases FILE (JSONL with id, text, disease_id).")
+    profile = read_profile(model)
+    profile = replace(profile, name=served_as) if served_as else profile
+    check_ready(profile, settings or LlmSettings())
+    read = [(file.stem, read_cases(file)[:limit]) for file in files]
     here = data / "knowledge"
     knowledge, _ = compiled(knowledge_files(str(here) if here.is_dir() else ""), Path("var/knowledge"))
     resolver = Resolver(disease_names(knowledge))
     with tempfile.TemporaryDirectory() as temporary:
         place = folder or Path(temporary)
         door = settings or LlmSettings()
-        return {
-            file.stem: _one(read_cases(file)[:limit], knowledge, resolver, model, door, place, seed, progress)
-            for file in files
-        }
+        return {stem: _one(cases, knowledge, resolver, profile, door, place, seed, progress) for stem, cases in read}
+
+
+def settings_of(url: str, api_key_file: Path | None, weights: Path | None, python: Path) -> LlmSettings:
+    """How requests are answered: by a server where there is a URL, else by our runner."""
+    return LlmSettings(
+        "server" if url else "runner", python=python, weights=weights, base_url=url, api_key_file=api_key_file
+    )
 
 
 def read_cases(file: Path) -> list[Case]:
@@ -103,14 +112,15 @@ def _one(
     cases: Sequence[Case],
     knowledge: Knowledge,
     resolver: Resolver,
-    model: str,
+    profile: ModelProfile,
     settings: LlmSettings,
     folder: Path,
     seed: int,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    profile = read_profile(model)
     task = read_task("differential" if profile.clinical_use else "differential_brief")
+    if not profile.clinical_use:
+        progress(f"{profile.name} is for trying out only: its answers are not clinically useful.")
     arm = ArmSettings(profile, task, Budget(), threshold=0.5, floor=0.0, seed=seed)
     door = VllmBatch(
         folder, profile, settings, smoke=smoke_body(profile, task), progress=lambda told: progress(_words(told))
@@ -150,7 +160,10 @@ def _figures(
         "patients_per_hour": 3600 * len(cases) / seconds,
         "ci95": intervals,
         "seconds": seconds,
-        "model": dict(outcome.identity),
+        "model": str(outcome.identity["llm.model"]),
+        "profile": str(outcome.identity["llm.profile"])[:16],
+        "task": str(outcome.identity["llm.differential"]),
+        "clinical_use": "yes" if outcome.identity["llm.clinical_use"] == "true" else "no: answers are worthless",
     }
 
 
@@ -230,29 +243,3 @@ async def _bare_client(url: str, bodies: Sequence[bytes], settings: LlmSettings)
                     await reply.read()
 
         await asyncio.gather(*(work() for _ in range(settings.concurrency)))
-
-
-def main() -> None:
-    """`python -m pipelines.commands.reasoning_benchmark FILE... [--model NAME] [--url URL] [--overhead]`."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("files", nargs="*", type=Path)
-    parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument("--url", default="", help="an OpenAI-compatible server instead of our runner")
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--folder", type=Path, help="where requests and results are kept")
-    parser.add_argument("--limit", type=int)
-    parser.add_argument("--overhead", action="store_true")
-    given = parser.parse_args()
-    if given.overhead:
-        print(json.dumps(overhead()))
-        return
-    settings = LlmSettings("server" if given.url else "runner", base_url=given.url, weights=given.weights)
-    results = run(
-        data=Path("../shared/data"), files=given.files, model=given.model, settings=settings, folder=given.folder,
-        limit=given.limit, progress=lambda told: print(told, file=sys.stderr),
-    )  # fmt: skip
-    print(json.dumps(results))
-
-
-if __name__ == "__main__":
-    main()

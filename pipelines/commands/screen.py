@@ -24,6 +24,10 @@ def screen(
     labels: Annotated[
         Path | None, typer.Option(help="CSV of known diagnoses: patient,disease_id,suspected,confirmed.")
     ] = None,
+    reasoning: Annotated[
+        str | None,
+        typer.Option(metavar="PROFILE", help="Let this language model read the shortlisted charts too (`make llm`)."),
+    ] = None,
     lake: LakeOption = None,
     config: ConfigOption = None,
     json_line: JsonOption = False,
@@ -35,6 +39,8 @@ def screen(
         source__location=source,
         source__labels=str(labels) if labels else None,
         lake__folder=str(lake) if lake else None,
+        reasoning__enabled="true" if reasoning else None,
+        reasoning__profile=reasoning,
     )
     asked = _asked(night, nights)
     with Progress() as progress:
@@ -125,6 +131,7 @@ def result(configuration: Configuration) -> dict[str, Any]:
         "quarantined": lake.arrow(QUARANTINE, ["reason"]).num_rows,
         "alerts": flags.count("raise"),
         **{key: figures.get(key) for key in wanted},
+        "reasoning": figures.get("reasoning"),
         "data": lake.about().get("data_kind"),
         "report": str(folder / "patients.html"),
         "summary": str(folder / "summary.html"),
@@ -159,6 +166,8 @@ def _say(found: Mapping[str, Any], seconds: float) -> None:
             f"{_interval(found, 'lead_days_mean_unconditional', 1, ' days')}"
         )
         _say_nulls(found["nulls"])
+    if found["reasoning"]:
+        print(f"  language model {found['reasoning']}")
     gate = found["leak_gate"] or {}
     words = (
         f"{'passed' if gate.get('passed') else 'NOT passed'}: {gate.get('leaks', 0)} leaks" if gate else "not assessed"

@@ -35,12 +35,14 @@ class Scored:
 class Budget:
     """The night's budget: at most so many patients and tokens (prompt and answer); None means no limit of that kind.
 
-    GPU-hours become patients by zebrawatch.reasoning.budget. `sample` patients of the rest are read within it.
+    GPU-hours become patients by zebrawatch.reasoning.budget. Of the rest `sample_share` are read within it, drawn at
+    random, and at most `sample` patients.
     """
 
     patients: int | None = None
     tokens: int | None = None
     sample: int = 0
+    sample_share: float = 1.0
 
     def __post_init__(self) -> None:
         if any(limit is not None and limit < 0 for limit in (self.patients, self.tokens, self.sample)):
@@ -67,7 +69,7 @@ def worth_a_chart(scored: Sequence[Scored], budget: Budget, night: date, *, floo
     """
     listed, rest = _parted(scored, night, floor, seed)
     most = None if budget.patients is None else budget.patients * CHARTS_A_PLACE
-    return {s.subject_id for s in [*listed[:most], *rest[: budget.sample]]}
+    return {s.subject_id for s in [*listed[:most], *_drawn(rest, budget, night, seed)]}
 
 
 def choose(
@@ -91,7 +93,7 @@ def choose(
     purse = _Purse(budget, answer_tokens, questions)
     drawn = [
         Choice(s.subject_id, night, s.p_any, True, "random sample of the rest", sampled=True)
-        for s in rest[: budget.sample]
+        for s in _drawn(rest, budget, night, seed)
         if purse.pay(s)
     ]
     choices = [_choice(s, night, purse, threshold) for s in listed] + drawn
@@ -148,5 +150,10 @@ class _Purse:
         return True
 
 
-def _lot(scored: Scored, night: date, seed: int) -> str:
-    return hashlib.sha256(f"{seed}|{night}|{scored.subject_id}".encode()).hexdigest()
+def _drawn(rest: Sequence[Scored], budget: Budget, night: date, seed: int) -> list[Scored]:
+    return [each for each in rest if _lot(each, night, seed) < budget.sample_share][: budget.sample]
+
+
+def _lot(scored: Scored, night: date, seed: int) -> float:
+    """A number in [0, 1) drawn by seed, night and patient."""
+    return int(hashlib.sha256(f"{seed}|{night}|{scored.subject_id}".encode()).hexdigest()[:12], 16) / 16**12

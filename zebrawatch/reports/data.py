@@ -84,7 +84,7 @@ class ExpectedFinding:
 @dataclass(frozen=True)
 class RankedDisease:
     """One disease shown with an alert. `posterior` is its uncalibrated share (0 to 1): shown as a word, never as a
-    figure.
+    figure. `evidence_rank` is its rank before a language model moved it; None where none did.
     """
 
     rank: int
@@ -95,6 +95,49 @@ class RankedDisease:
     contributions: tuple[Contribution, ...] = ()
     expected: tuple[ExpectedFinding, ...] = ()
     deciding_test: str | None = None
+    evidence_rank: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelQuote:
+    """A quote that a language model gave and that stands in its note."""
+
+    source: Source
+    text: str
+
+
+@dataclass(frozen=True)
+class ModelDisease:
+    """A disease that a language model named, with the quotes that stand.
+
+    `disease_id` is None where the name resolved to nothing, `listed_rank` where it is not on the evidence arm's list.
+    `struck` counts quotes that did not stand.
+    """
+
+    name: str
+    disease_id: str | None
+    listed_rank: int | None
+    supporting: tuple[ModelQuote, ...] = ()
+    against: tuple[ModelQuote, ...] = ()
+    struck: int = 0
+    next_test: str = ""
+
+
+@dataclass(frozen=True)
+class ModelReading:
+    """What a language model said of the chart of `night`, after judgement.
+
+    `reason` says why it was read. `verdict` other than `accepted`: the answer could not be used. `clinical_use` False:
+    a model for trying out, whose answers move nothing. `disagreements` say where the two arms differ.
+    """
+
+    night: date
+    model: str
+    clinical_use: bool
+    reason: str
+    verdict: str
+    diseases: tuple[ModelDisease, ...] = ()
+    disagreements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -189,6 +232,7 @@ class AlertedPatient:
     common_explanations: tuple[CommonExplanation, ...] = ()
     death: date | None = None
     previous_p_note: str | None = None
+    reading: ModelReading | None = None
 
     def __post_init__(self) -> None:
         if not self.episodes:
@@ -287,6 +331,31 @@ class FlowStep:
 
 
 @dataclass(frozen=True)
+class ModelCounts:
+    """What a language model read over the nights. `considered`, `read`, `sampled` count patients; the rest counts
+    questions, quotes and tokens. `agreement` is the share of repeated questions with the same first disease.
+    """
+
+    model: str
+    clinical_use: bool
+    considered: int
+    read: int
+    sampled: int
+    questions: int
+    from_cache: int
+    made: int
+    retries: int
+    usable: int
+    quotes: int
+    struck: int
+    prompt_tokens: int
+    cached_tokens: int
+    answer_tokens: int
+    repeated: int = 0
+    agreement: float | None = None
+
+
+@dataclass(frozen=True)
 class Coverage:
     """Entries of the naming set in one evidence class; None is `not assessed` (no source), which is not zero."""
 
@@ -323,3 +392,4 @@ class SummaryReport:
     duplication_rate: float | None = None
     identity: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
+    reading: ModelCounts | None = None

@@ -88,6 +88,7 @@ def summary_report(report: SummaryReport) -> str:
         gate=figures.gate_words(report.outcome),
         recall=figures.recall_words(report.outcome),
         duplication=_duplication(report.duplication_rate),
+        model_patients=_model_patients(report, floor),
         rows=_rows(report, floor),
         thinned=len(curve) < len(report.cumulative),
         floor=floor,
@@ -439,6 +440,14 @@ def _show_level(flow: Sequence[FlowStep], span: range, shown: list[int | None], 
         shown[head] = value
         if value is not None:
             _show_level(flow, range(head + 1, end), shown, floor)
+
+
+def _model_patients(report: SummaryReport, floor: int) -> list[int | None]:
+    """Patients considered, read, and sampled, where these counts may stand beside the others on the page."""
+    if report.reading is None:
+        return []
+    read = report.reading
+    return shown_apart([report.patients, report.alerted, read.considered, read.read, read.sampled], floor)[2:]
 
 
 def _rows(report: SummaryReport, floor: int) -> list[tuple[RowCount, int | None]]:
