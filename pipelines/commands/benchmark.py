@@ -184,7 +184,7 @@ def reasoning(
     for line in table(results):
         print(line)
     if json_line:
-        print(json.dumps(_plain(results), allow_nan=False))
+        print(json.dumps(plain(results), allow_nan=False))
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
