@@ -17,13 +17,11 @@ from assets import screen
 from assets.evidence import standing_findings, standing_notes
 from assets.night_run import NightRun
 from connectors.configuration import Reasoning
-from connectors.model_weights import pinned
+from connectors.reasoning_settings import llm_settings, profile_of
 from connectors.vllm_batch import (
     LlmError,
-    LlmSettings,
     TokenCounter,
     VllmBatch,
-    check_ready,
     forget_batches,
     kept_answers,
 )
@@ -35,7 +33,7 @@ from zebrawatch.reasoning.arm import ArmSettings, Complete, NightPlan, Planned, 
 from zebrawatch.reasoning.budget import TYPICAL_ANSWER, TYPICAL_PROMPT, plan, read_card
 from zebrawatch.reasoning.fusion import Listed
 from zebrawatch.reasoning.names import Resolver, disease_names
-from zebrawatch.reasoning.profile import ModelProfile, read_profile
+from zebrawatch.reasoning.profile import ModelProfile
 from zebrawatch.reasoning.requests import Request, Response, smoke_body
 from zebrawatch.reasoning.rows import answered, ledger_rows, request_rows, response_rows
 from zebrawatch.reasoning.shortlist import Budget, Scored, worth_a_chart
@@ -97,7 +95,7 @@ def planned(run: NightRun) -> Planned:
 def settings_of(run: NightRun) -> ArmSettings:
     """How the arm runs, with the hash of the model's weights where they lie on this machine."""
     told = run.configuration.reasoning
-    profile = _pinned(read_profile(Path(told.profile) if told.profile.endswith(".toml") else told.profile), run)
+    profile = profile_of(told, run.configuration.state_folder)
     return ArmSettings(
         profile,
         read_task("differential" if profile.clinical_use else "differential_brief"),
@@ -112,15 +110,6 @@ def settings_of(run: NightRun) -> ArmSettings:
     )
 
 
-def _pinned(profile: ModelProfile, run: NightRun) -> ModelProfile:
-    told = run.configuration.reasoning
-    check_ready(profile, _llm(told))
-    weights = Path(told.weights or profile.weights or "no-weights")
-    if told.backend == "server" and not weights.is_dir():
-        return profile
-    return pinned(profile, weights, run.configuration.state_folder / f"weights-{profile.name}.json")
-
-
 def _patients(told: Reasoning, profile: ModelProfile) -> int:
     """The budget in patients; GPU-hours become patients by the calculator, less what `confirm` asks beside."""
     if not told.gpu_hours:
@@ -129,25 +118,13 @@ def _patients(told: Reasoning, profile: ModelProfile) -> int:
     return int(fits.patients(told.gpu_hours, told.cards) / (1 + told.confirm_top))
 
 
-def _llm(told: Reasoning) -> LlmSettings:
-    return LlmSettings(
-        told.backend,
-        Path(told.python),
-        Path(told.weights) if told.weights else None,
-        told.base_url,
-        Path(told.api_key_file) if told.api_key_file else None,
-        told.concurrency,
-        told.timeout_seconds,
-    )
-
-
 def _door(run: NightRun, settings: ArmSettings, folder: Path) -> VllmBatch:
     def progress(told: Mapping[str, Any]) -> None:
         if told.get("state") == "running":
             done = told.get("answered", told.get("sent", 0)) + told.get("resumed", 0)
             run.say(f"Reading charts: {done:,} of {told['requests']:,} questions answered")
 
-    llm = _llm(run.configuration.reasoning)
+    llm = llm_settings(run.configuration.reasoning)
     smoke = smoke_body(settings.profile, settings.differential)
     return VllmBatch(folder, settings.profile, llm, smoke=smoke, progress=progress, launch=run.launch)
 
@@ -198,7 +175,7 @@ def _plan(run: NightRun) -> Planned:
     charts = _charts(run, wanted)
     asked_before = _asked_before(run)
     plans: list[NightPlan] = []
-    with TokenCounter(settings.profile, _llm(run.configuration.reasoning)) as count:
+    with TokenCounter(settings.profile, llm_settings(run.configuration.reasoning)) as count:
         for night in sorted(scored):
             plans.append(
                 plan_night(scored[night], charts[night], settings, night, count_tokens=count, asked_before=asked_before)

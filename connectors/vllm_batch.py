@@ -381,6 +381,11 @@ def check_ready(profile: ModelProfile, settings: LlmSettings) -> None:
     if settings.backend != "server":
         _python(settings)
         _weights_of(profile, settings)
+    if settings.backend == "runner" and int(profile.engine.get("data_parallel_size", 1)) > 1:
+        raise LlmError(
+            f"{profile.name} asks for data_parallel_size {profile.engine['data_parallel_size']}, which our runner has "
+            "not: start `vllm serve` with it and use the backend `server`."
+        )
 
 
 def _python(settings: LlmSettings) -> str:

@@ -128,6 +128,14 @@ def test_help_brings_no_heavy_package_along() -> None:
         ("benchmark", "nonsense"),
         ("benchmark", "phenotypes", "--corpus", "nowhere.jsonl"),
         ("benchmark", "phenotypes", "--seed", "many"),
+        ("benchmark", "reasoning"),
+        ("benchmark", "reasoning", "--cases", "cases.jsonl"),
+        ("benchmark", "reasoning", "--profile", "nothing", "--cases", "cases.jsonl"),
+        ("reasoning", "plan", "--patients", "1", "--tokens", "2"),
+        ("reasoning", "plan", "--card", "abacus"),
+        ("reasoning", "weights", "--profile", "radar-32b"),
+        ("screen", "--reasoning", "nothing"),
+        ("screen", "--reasoning", "smollm2-135m"),
         ("doctor", "--source", "nowhere"),
         ("doctor", "--source", "http://127.0.0.1:9/fhir?key=1", "--config", "nowhere.toml"),
         ("knowledge", "show", "--folder", "nowhere"),
@@ -143,6 +151,20 @@ def test_wrong_use_gets_one_line_and_a_status(zebrawatch: Zebrawatch, arguments:
     said = zebrawatch(*arguments)
     assert said.status not in (0, 70)
     assert said.fault
+
+
+def test_without_vllm_the_way_to_it_is_said(zebrawatch: Zebrawatch) -> None:
+    for arguments in (("benchmark", "reasoning", "--cases", "cases.jsonl"), ("screen", "--reasoning", "smollm2-135m")):
+        assert "`make llm` sets it up" in zebrawatch(*arguments).fault
+
+
+def test_a_budget_in_one_coin_gives_the_others(zebrawatch: Zebrawatch) -> None:
+    plan = ("reasoning", "plan", "--profile", "radar-32b", "--json")
+    by_hours = zebrawatch(*plan, "--gpu-hours", "8").last
+    assert 13_000 <= by_hours["patients"] <= 19_000
+    back = zebrawatch(*plan, "--patients", str(by_hours["patients"])).last
+    assert back["gpu_hours"] == pytest.approx(8, rel=0.01)
+    assert zebrawatch(*plan, "--tokens", str(back["tokens"])).last["patients"] == by_hours["patients"]
 
 
 def test_the_installed_command_says_no_more_than_one_line(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ import pytest
 from reasoning_charts import NIGHT, RESOLVER, chart, count_words, differential, disease, note, scored, settings
 
 from connectors.made_llm_server import FAULTS, MadeLlmServer, made_body
-from connectors.vllm_batch import LlmError, LlmSettings, TokenCounter, VllmBatch, forget_batches, kept_answers
+from connectors.vllm_batch import (
+    LlmError,
+    LlmSettings,
+    TokenCounter,
+    VllmBatch,
+    check_ready,
+    forget_batches,
+    kept_answers,
+)
 from connectors.vllm_pipes import pipes_launcher
 from connectors.vllm_runner.job import (
     EXIT_OUT_OF_MEMORY,
@@ -395,6 +404,14 @@ def test_a_server_that_counts_no_tokens_gives_estimates_on_the_safe_side(tmp_pat
         with TokenCounter(SMALL, told) as count:
             assert count(["Burning pain in hands and feet."])[0] >= 8
             assert count.estimates
+
+
+def test_what_our_runner_has_not_is_said_before_anything_is_started(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    told = LlmSettings(python=Path(sys.executable), weights=tmp_path)
+    check_ready(THINKS, told)
+    with pytest.raises(LlmError, match="data_parallel_size 2"):
+        check_ready(replace(THINKS, engine={**THINKS.engine, "data_parallel_size": 2}), told)
 
 
 def test_two_requests_of_one_key_are_refused(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def doctor(
     with Progress() as progress:
         checks = check_machine(found)
         checks.append(check_dagster(found))
+        checks.append(check_reasoning(found))
         progress.say(f"Checking the source {_address(found.source.location)}")
         checks += check_source(found)
     for check in checks:
@@ -84,6 +85,21 @@ def check_dagster(found: Configuration) -> Check:
     if not quiet:
         return Check("Dagster", False, "telemetry is on.", "Set telemetry.enabled: false in dagster.yaml.")
     return Check("Dagster", True, f"{runs:,} runs in its history, telemetry off.")
+
+
+def check_reasoning(found: Configuration) -> Check:
+    """The reasoning arm: off, or its model and vLLM's environment are there."""
+    from connectors.doctor import Check
+    from connectors.reasoning_settings import profile_of
+
+    if not found.reasoning.enabled:
+        return Check("reasoning arm", True, "off; the evidence arm screens alone (docs/reasoning.md).")
+    try:
+        profile = profile_of(found.reasoning)
+    except ZebrawatchError as error:
+        return Check("reasoning arm", False, str(error))
+    ask = "" if profile.clinical_use else "It is for trying out only: its answers are not clinically useful."
+    return Check("reasoning arm", True, f"{profile.name} by {found.reasoning.backend}.", ask)
 
 
 def _mark(check: Check) -> str:

@@ -65,3 +65,15 @@ def models() -> None:
     for name in task_names():
         task = read_task(name)
         print(f"task {name} {task.version}: {task.history[task.version]}")
+
+
+@app.command("weights")
+def weights(
+    profile: Annotated[str, typer.Option(help="Model profile, by name or path.")],
+    folder: Annotated[Path | None, typer.Option(help="Folder of the weights (default: the profile's).")] = None,
+) -> None:
+    """Print the hash of a model's weights, for `sha256` in its profile: other weights are then refused."""
+    from connectors.model_weights import weights_digest
+
+    model = read_profile(Path(profile) if profile.endswith(".toml") else profile)
+    print(weights_digest(model, folder or Path(model.weights or ".")))

@@ -43,6 +43,10 @@ def screen(
         reasoning__profile=reasoning,
     )
     asked = _asked(night, nights)
+    if configuration.reasoning.enabled:
+        from connectors.reasoning_settings import profile_of
+
+        profile_of(configuration.reasoning)  # a missing model is said before anything is read
     with Progress() as progress:
         if asked is None and _nothing_new(configuration):
             progress.say("Nothing is new at the source, and all its nights are screened.")
