@@ -30,6 +30,8 @@ from zebrawatch.schemas import (
     EVENTS,
     FINDINGS,
     FLAGS,
+    LLM_REQUESTS,
+    LLM_RESPONSES,
     NAMINGS,
     NOTES,
     PATIENTS,
@@ -296,6 +298,9 @@ def _screen_again(run: _PatientRun, lake: Lake) -> list[str]:
         evidence.candidates(run)
     except KeyError:
         return ["Scores and flags cannot be made again: a month's background is missing from the lake."]
+    for table in (LLM_REQUESTS, LLM_RESPONSES):  # what a language model said is not asked again: its answers stand
+        subjects = pc.unique(run.lake.arrow(PATIENTS, ["subject_id"])["subject_id"])
+        run.lake.write_rows(lake.arrow(table, rows=pc.field("subject_id").isin(subjects)), table, run.nights)
     screen.flags(run)
     return []
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 import zebrawatch
 from assets.night_run import NightRun, code_digest
-from assets.reasoning import ALONE, planned
+from assets.reasoning import ALONE
 from connectors.configuration import Configuration
 from connectors.lake import Lake
 from zebrawatch.evidence.ranking import RankingParameters
 from zebrawatch.outcome.protocol import Protocol
-from zebrawatch.schemas import LAKE_SCHEMA_VERSION
+from zebrawatch.schemas import LAKE_SCHEMA_VERSION, LLM_RESPONSES
 
 
 def identity_of(run: NightRun) -> dict[str, Any]:
@@ -67,6 +68,13 @@ def _reasoning(run: NightRun) -> dict[str, str]:
     """What the reasoning arm's answers rest on: model, weights, prompts, rule, engine."""
     if not run.configuration.reasoning.enabled:
         return {"arm": ALONE}
-    told = {name.removeprefix("llm."): value for name, value in planned(run).settings.identity().items()}
+    if run.planned is None:
+        stored = run.lake.arrow(LLM_RESPONSES, ["night", "identity"]).to_pylist()
+        newest = max(stored, key=lambda row: row["night"], default=None)
+        return {"arm": "answers as stored", **_plain(json.loads(newest["identity"]) if newest else {})}
     versions = run.batch.versions if run.batch is not None else {}
-    return {"arm": run.configuration.reasoning.backend, **told, **versions}
+    return {"arm": run.configuration.reasoning.backend, **_plain(run.planned.settings.identity()), **versions}
+
+
+def _plain(told: Mapping[str, str]) -> dict[str, str]:
+    return {name.removeprefix("llm."): value for name, value in told.items()}

@@ -115,6 +115,8 @@ class Site:
         reasoning = snapshot.identity.get("reasoning", {})
         model = reasoning.get("model") if isinstance(reasoning, Mapping) else None
         model = (model.get("name") or model.get("id")) if isinstance(model, Mapping) else model
+        if model and reasoning.get("clinical_use") == "false":
+            model = f"{model} (for trying out, not clinically useful)"
         arms = ("evidence", "reasoning") if model else ("evidence",)
         return statement(Provenance(self.records.data_kind, arms, releases, snapshot.night, model and str(model)))
 
