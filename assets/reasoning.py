@@ -70,6 +70,9 @@ def llm_responses(run: NightRun) -> dict[str, Any]:
         return {"arm": _arm(run)}
     laid_out = planned(run)
     keys = {key for each in laid_out.plans for key in each.keys}
+    if not keys:
+        _write(run, LLM_RESPONSES, [])
+        return {"arm": _arm(run), "llm_read": 0}
     folder = run.lake.root / "reasoning"
     earlier, recovered = _stored(run, keys, folder)
     door = _door(run, laid_out.settings, folder)
