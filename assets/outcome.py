@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import date
@@ -33,9 +34,21 @@ from zebrawatch.outcome.matching import Matcher
 from zebrawatch.outcome.pairs import LABEL_COLUMNS
 from zebrawatch.outcome.protocol import Protocol
 from zebrawatch.outcome.summary import Outcome, Replay, summarise
-from zebrawatch.schemas import CANDIDATES, EVENTS, FLAGS, LEAD_TIME, NAMINGS, NOTES, PATIENTS, SUSPICIONS, Table
+from zebrawatch.schemas import (
+    CANDIDATES,
+    EVENTS,
+    FLAGS,
+    LEAD_TIME,
+    NAMINGS,
+    NOTES,
+    PATIENTS,
+    QUARANTINE,
+    SUSPICIONS,
+    Table,
+)
 from zebrawatch.screen.naming import Namer, read_groups
 from zebrawatch.screen.suspicion import Suspicion, suspicions_with_phenotype_names
+from zebrawatch.timeline.lateness import COLUMNS, nights_late
 
 BATCH = 20_000  # rows of candidates whose contributions are in memory at once
 PLANTED = 300  # made namings by which the detectors' recall is measured: a Wilson interval of about +-5 points
@@ -332,7 +345,7 @@ def _reasoning_figures(run: NightRun) -> dict[str, float]:
 
 
 def _series(run: NightRun) -> dict[str, list[tuple[date, float]]]:
-    """Metrics by night: rows that became known, scores, raises."""
+    """Metrics by night: rows that became known and how late, scores, raises, lines in quarantine."""
 
     def by_night(table: Table, column: str, **filters: str) -> list[tuple[date, float]]:
         rows = run.lake.arrow(table, [column, *filters]).to_pandas(date_as_object=True)
@@ -347,7 +360,31 @@ def _series(run: NightRun) -> dict[str, list[tuple[date, float]]]:
         "candidates": by_night(CANDIDATES, "night"),
         "alerts_raised": by_night(FLAGS, "night", action="raise"),
         "suspicions": by_night(SUSPICIONS, "known_night"),
+        "quarantined": _quarantined_by_night(run),
+        **_lateness_by_night(run),
     }
+
+
+def _quarantined_by_night(run: NightRun) -> list[tuple[date, float]]:
+    counts = Counter(run.lake.arrow(QUARANTINE, ["pull"])["pull"].to_pylist())
+    nights: Counter[date] = Counter()
+    for pull in run.pulls():
+        nights[pull.seen_night] += counts[pull.name]
+    return [(night, float(lines)) for night, lines in sorted(nights.items()) if night in run.nights]
+
+
+def _lateness_by_night(run: NightRun) -> dict[str, list[tuple[date, float]]]:
+    """Median nights from the event, and from when it could be shown, to the night the screen knew it."""
+    within = (pc.field("known_night") >= run.nights.first) & (pc.field("known_night") <= run.nights.last)
+    kept = within & ~pc.field("deleted")
+    rows = pa.concat_tables([run.lake.arrow(table, COLUMNS, rows=kept) for table in (NOTES, EVENTS)])
+    zone = run.configuration.site.timezone
+    found: dict[str, list[tuple[date, float]]] = {}
+    for name, column in (("lateness_days_median", "event_time"), ("delivery_days_median", "available_at")):
+        late = pa.table({"night": rows["known_night"], "days": nights_late(rows, column, zone)}).to_pandas()
+        medians = late.dropna().groupby("night")["days"].median().sort_index()
+        found[name] = [(night, float(days)) for night, days in medians.items()]
+    return found
 
 
 def _models(run: NightRun) -> list[RegisteredObject]:

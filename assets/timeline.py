@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from assets import raw
 from assets.night_run import NightRun
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
+from zebrawatch.timeline.lateness import COLUMNS, lateness, lateness_by_type
 
 
 def patients(run: NightRun) -> dict[str, Any]:
@@ -42,18 +43,26 @@ def _distinct(column: pa.Table) -> int:
 
 
 def _dating(run: NightRun, table: Table) -> dict[str, Any]:
-    """How rows were dated, and how late they came: nights between `available_at`'s and `known_night`."""
-    rows = run.lake.arrow(table, ["available_rule", "available_grade", "single_version", "event_time", "available_at"])
+    """How rows were dated, and how many nights late those of this run's pulls came."""
+    rows = run.lake.arrow(table, ["available_rule", "available_grade", "single_version"])
     by_rule = (
         rows.group_by(["available_rule", "available_grade"])
         .aggregate([([], "count_all")])
         .sort_by([("count_all", "descending")])
     )
-    late = pc.divide(pc.cast(pc.subtract(rows["available_at"], rows["event_time"]), pa.int64()), 86_400_000_000)
     return {
         "by_rule": {
             f"{row['available_rule']} ({row['available_grade']})": row["count_all"] for row in by_rule.to_pylist()
         },
         "single_version": int(pc.sum(rows["single_version"]).as_py() or 0),
-        "lateness_days_median": float(pc.approximate_median(late).as_py() or 0.0),
+        **(_lateness(run, table) if table is not PATIENTS else {}),
     }
+
+
+def _lateness(run: NightRun, table: Table) -> dict[str, Any]:
+    new = pa.array([pull.name for pull in run.new_pulls()], pa.string())
+    rows = run.lake.arrow(table, COLUMNS, rows=pc.field("pull").isin(new) & ~pc.field("deleted"))
+    zone = run.configuration.site.timezone
+    median = lateness(rows, zone).median
+    by_type = {kind: str(late) for kind, late in lateness_by_type(rows, zone).items()}
+    return {"lateness_by_type": by_type, **({} if median is None else {"lateness_days_median": median})}

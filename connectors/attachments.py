@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import cumulus_fhir_support as cfs
 
 from connectors.smart_auth import origin_of
+from zebrawatch.fhir.subjects import binary_id_of
 
 BINARY_FILE = "Binary.attachments.ndjson"
 # What text can be made from. An attachment that does not say what it is, is fetched too.
@@ -39,12 +40,6 @@ class AttachmentCounts:
     elsewhere: int = 0
     no_text: int = 0
     failed: int = 0
-
-
-def binary_id_of(address: str) -> str:
-    """The id under which an attachment's Binary is stored: the last part of its address, without history and query."""
-    path = urlsplit(address).path.partition("/_history/")[0]
-    return path.rstrip("/").rpartition("/")[2]
 
 
 def attachments_of(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -100,8 +95,8 @@ def _wanted(workdir: Path, home: tuple[str, str, int], base: str) -> tuple[dict[
                     no_text += 1
                 elif origin_of(urljoin(root, address)) != home:
                     elsewhere += 1
-                else:
-                    wanted[binary_id_of(address)] = urljoin(root, address)
+                elif key := binary_id_of(address):
+                    wanted[key] = urljoin(root, address)
     return wanted, elsewhere, no_text
 
 

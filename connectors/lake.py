@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 LOCK_NAME = "LOCK"
+_PATTERNS = frozenset("[]{}*?\\")  # Hadoop's globs (FileSystem.globStatus), which Spark's reader expands in every path
 STAGING = "_staging"  # where Spark writes before a commit, in a table's folder
 
 
@@ -70,6 +71,7 @@ class Lake:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._published: Mapping[str, int] | None = None
         self.tables = root / "tables"
         self.raw = root / "raw"
         self.knowledge = root / "knowledge"
@@ -77,8 +79,17 @@ class Lake:
         self.scratch = root / "scratch"
 
     @classmethod
-    def open(cls, root: Path, *, create: bool = False) -> Lake:
-        """Open a lake, or make a new one; LakeError where there is none or a newer release wrote it."""
+    def open(cls, root: Path, *, create: bool = False, published: bool = False) -> Lake:
+        """Open a lake, or make a new one; LakeError where there is none or a newer release wrote it.
+
+        `published` is for readers: they see every table as the last published night left it, whatever a run has
+        written since.
+        """
+        if strange := sorted(_PATTERNS & set(str(root.absolute()))):
+            raise LakeError(
+                f"The path of the lake holds {' '.join(strange)}, which Spark takes for a pattern of names: give a "
+                "folder without such signs (--lake)."
+            )
         lake = cls(root)
         about = root / "lake.json"
         if not about.is_file():
@@ -96,6 +107,8 @@ class Lake:
                 f"The lake in {root} has schema version {written}, this Zebrawatch knows {LAKE_SCHEMA_VERSION}: "
                 "upgrade it first."
             )
+        if published:
+            lake._published = lake.published_versions()
         return lake
 
     def about(self) -> dict[str, Any]:
@@ -164,7 +177,9 @@ class Lake:
         return self.tables / table.name
 
     def exists(self, table: Table) -> bool:
-        """Whether a table has been committed."""
+        """Whether a table has been committed (for readers: published)."""
+        if self._published is not None and table.name not in (NIGHTS.name, *self._published):
+            return False
         return bool(DeltaTable.is_deltatable(str(self.path(table))))
 
     def version(self, name: str) -> int:
@@ -246,6 +261,8 @@ class Lake:
         return Written(table.name, self.version(table.name), data.num_rows, data.nbytes, digest_of(data, table))
 
     def _delta(self, table: Table, version: int | None = None) -> DeltaTable:
+        if version is None and self._published is not None:
+            version = self._published.get(table.name)
         return DeltaTable(self.path(table), version=version)
 
     def _commit(
@@ -420,6 +437,7 @@ class Lake:
         """
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(mode=0o700)
+        self._forget_unfinished_pulls(keep_hours)
         kept: dict[str, set[int]] = {}
         for night in self.nights():
             for name, version in night.versions.items():
@@ -436,6 +454,19 @@ class Lake:
             )
             counts[name] = len(gone)
         return counts
+
+    def _forget_unfinished_pulls(self, keep_hours: int) -> None:
+        """Delete pulls that were never finished, and what fetches of them brought, once they are `keep_hours` old.
+
+        A working folder (`.smart-fetch-*`) keeps its finished fetches: they are links to what the pulls hold, and tell
+        the next fetch which patients are new and what has gone.
+        """
+        oldest = time.time() - keep_hours * 3600
+        fetches = [fetch for folder in self.raw.glob(".smart-fetch-*") for fetch in folder.iterdir() if fetch.is_dir()]
+        unfinished = [fetch for fetch in fetches if not (fetch / ".published").exists()]
+        for folder in (*self.raw.glob(".arriving-*"), *self.raw.glob(".*.partial"), *unfinished):
+            if folder.is_dir() and folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder)
 
     def migrate(self) -> tuple[int, int]:
         """Bring an older lake to this release's schema; (from, to). There is only version 1 yet."""

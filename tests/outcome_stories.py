@@ -13,7 +13,7 @@ from zebrawatch.outcome.matching import Matcher
 from zebrawatch.outcome.observation import PEOPLE_COLUMNS
 from zebrawatch.outcome.pairs import LABEL_COLUMNS
 from zebrawatch.schemas import CANDIDATES, FLAGS, SUSPICIONS
-from zebrawatch.screen.alerts import AlertPolicy, Facts, NightScore, PatientState, Shown, fold
+from zebrawatch.screen.alerts import AlertPolicy, Facts, NightScore, PatientState, Shown, Span, fold
 
 DAY0 = date(2020, 1, 1)
 NIGHTS = NightRange(DAY0, DAY0 + timedelta(days=1460))
@@ -55,7 +55,7 @@ def flags_of(
 ) -> list[dict[str, Any]]:
     """FLAGS rows that the real alert policy gives for these scores: (day, probability, diseases)."""
     night_scores = [NightScore(on(n), p, _shown(diseases)) for n, p, diseases in scores]
-    facts = Facts(suspected_night=day(suspected), death_night=day(died))
+    facts = Facts(suspected_night=day(suspected), died=(Span(day(died)),) if died is not None else ())
     changes, _ = fold(AlertPolicy(threshold=0.5), PatientState(subject), night_scores, facts, NIGHTS, DAY0)
     return [change.as_row(str(NIGHTS)) for change in changes]
 

@@ -67,7 +67,7 @@ def test_persistence_dates_the_alert_to_the_night_it_is_met() -> None:
     ("facts", "reason"),
     [
         (Facts(suspected_night=night(20)), "suspected"),
-        (Facts(death_night=night(20)), "died"),
+        (Facts(died=(Span(night(20)),)), "died"),
         (Facts(restricted=(Span(night(20)),)), "restricted"),
         (Facts(merged=(Span(night(20)),)), "merged"),
     ],
@@ -78,10 +78,11 @@ def test_what_ends_an_alert_also_keeps_one_from_being_raised(facts: Facts, reaso
     assert told(story(score(30, 0.9), facts=facts)) == []
 
 
-def test_a_restriction_that_is_lifted_lets_the_standing_score_alert_again() -> None:
-    facts = Facts(restricted=(Span(night(20), night(30)),))
+@pytest.mark.parametrize("bar", ["restricted", "merged", "died"])
+def test_a_bar_that_is_lifted_lets_the_standing_score_alert_again(bar: str) -> None:
+    facts = Facts(**{bar: (Span(night(20), night(30)),)})  # type: ignore[arg-type]
     assert told(story(score(10, 0.9), facts=facts)) == [
-        (10, "raise", "threshold"), (20, "withdraw", "restricted"), (30, "raise", "threshold"),
+        (10, "raise", "threshold"), (20, "withdraw", bar), (30, "raise", "threshold"),
     ]  # fmt: skip
 
 
@@ -148,9 +149,7 @@ def lives(draw: st.DrawFn) -> tuple[AlertPolicy, list[NightScore], Facts]:
         for n in sorted(draw(st.sets(nights_in, max_size=12)))
     ]  # fmt: skip
     maybe = st.one_of(st.none(), nights_in.map(night))
-    facts = Facts(
-        draw(maybe), draw(maybe), tuple(draw(st.lists(spans, max_size=2))), tuple(draw(st.lists(spans, max_size=1)))
-    )
+    facts = Facts(draw(maybe), *(tuple(draw(st.lists(spans, max_size=most))) for most in (1, 2, 1)))
     return policy, scores, facts
 
 

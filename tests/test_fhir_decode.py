@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zebrawatch.fhir.decode import DECODED_SCHEMA, REASONS, DecodeContext, decode_lines, subject_id_of
+from zebrawatch.fhir.subjects import binary_id_of
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS
 
 DATA = Path(os.environ.get("ZEBRAWATCH_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -305,6 +306,21 @@ def test_a_note_in_a_binary_waits_for_it() -> None:
     assert (rows["binary"][0]["binary_id"], rows["binary"][0]["text"]) == ("b1", "Muscle weakness")
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "Binary/b1",
+        "Binary/b1?x=y#z",
+        "https://server/fhir/Binary/b1/_history/2",
+        "https://server/documents/b1/",
+        "urn:uuid:b1",
+    ],
+)
+def test_notes_and_fetched_documents_meet_under_one_id(address: str) -> None:
+    content = [{"attachment": {"contentType": "text/plain", "url": address}}]
+    assert one("note", note(content=content))["binary_id"] == binary_id_of(address) == "b1"
+
+
 def test_the_best_of_several_attachments_is_taken_and_the_others_counted() -> None:
     forms = [
         {"attachment": {"contentType": "image/png", "data": b64(b"\x89PNG")}},
@@ -394,7 +410,7 @@ def test_deletions_become_tombstones() -> None:
             "attachment of a type without text",
         ),
         (
-            note(content=[{"attachment": {"contentType": "text/plain", "url": "https://elsewhere/file.txt"}}]),
+            note(content=[{"attachment": {"contentType": "text/plain", "url": "https://elsewhere/"}}]),
             "text lies elsewhere",
         ),
         ({"resourceType": "Binary", "id": "b1", "contentType": "text/plain"}, "no text"),

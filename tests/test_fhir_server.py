@@ -263,6 +263,18 @@ def test_a_group_is_exported_alone(server: FaultProxy, tmp_path: Path) -> None:
     assert server.count(r"GET /fhir/Group/g1/\$export") == 1
 
 
+def test_new_members_of_a_group_get_their_history(server: FaultProxy, tmp_path: Path) -> None:
+    first = pull(server, tmp_path, "n1", mode="crawl", group="g1")
+    assert first.transaction_time is not None
+    members = [{"entity": {"reference": f"Patient/{key}"}} for key in ("p3", "p2")]
+    server.rewrite_json(r"GET /fhir/Group/g1$", lambda group: group | {"member": members})
+    later = first.transaction_time + timedelta(days=1)
+    pull(server, tmp_path, "n2", since=later, mode="crawl", group="g1")
+    found = ids(tmp_path / "n2")
+    assert {"Patient/p2", "Condition/c-p2", "DocumentReference/inline-p2"} <= found
+    assert "DocumentReference/inline-p3" not in found
+
+
 def test_documents_come_as_they_are_and_what_cannot_be_had_is_counted(server: FaultProxy, tmp_path: Path) -> None:
     manifest = pull(server, tmp_path)
     fetched = {one["id"]: one for one in resources(tmp_path / "night") if one["resourceType"] == "Binary"}

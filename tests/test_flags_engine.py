@@ -92,7 +92,7 @@ def test_facts_are_taken_from_their_first_night() -> None:
     found = facts_of(
         [fact("suspected", 9), fact("suspected", 4), fact("died", 30), fact("merged", 5, 7), fact("restricted", 2)]
     )
-    assert (found.suspected_night, found.death_night) == (night(4), night(30))
+    assert (found.suspected_night, found.died) == (night(4), (Span(night(30)),))
     assert found.merged == (Span(night(5), night(7)),)
     assert found.restricted == (Span(night(2), None),)
 
@@ -192,6 +192,10 @@ def test_facts_come_from_patients_suspicions_and_the_opt_out_list(spark: SparkSe
         patient(3, "a", 2, death_time=died),
         patient(4, "a", 8, death_time=died),
         patient(5, "a", 0),
+        patient(7, "a", 3, death_time=died),
+        patient(7, "b", 9),  # another was meant: alive again
+        patient(8, "a", 0, death_time=died),
+        patient(8, "b", 1),  # taken back before it held
     ]
     suspected = spark.createDataFrame([(5, night(3))], "subject_id long, known_night date")
     opted_out = spark.createDataFrame([(6,)], "subject_id long")
@@ -203,6 +207,7 @@ def test_facts_come_from_patients_suspicions_and_the_opt_out_list(spark: SparkSe
         (4, "died", night(8), None),
         (5, "suspected", night(3), None),
         (6, "restricted", date(1800, 1, 1), None),
+        (7, "died", night(6), night(9)),
     ]
 
 

@@ -417,3 +417,44 @@ def test_facts_of_a_lake_are_added_to_and_kept(lake: Lake) -> None:
     lake.describe(site="here")
     assert Lake.open(lake.root).about() == {"schema_version": LAKE_SCHEMA_VERSION, "data_kind": "made", "site": "here"}
     assert json.loads((lake.root / "lake.json").read_text())["site"] == "here"
+
+
+# Readers and housekeeping
+
+
+def test_readers_see_what_the_last_night_left_whatever_a_run_has_written_since(lake: Lake, spark: SparkSession) -> None:
+    publish(lake, nights(1, 1), write_flags(lake, spark, nights(1, 1), flag(1, 1)))
+    write_flags(lake, spark, nights(2, 2), flag(2, 2))
+    reader = Lake.open(lake.root, published=True)
+    assert flags_in(reader) == [(1, 1)]
+    assert reader.read(spark, FLAGS).count() == 1
+    assert reader.digest(spark, FLAGS) != lake.digest(spark, FLAGS)
+    assert flags_in(lake) == [(1, 1), (2, 2)]
+
+
+def test_readers_of_a_lake_without_a_night_see_nothing(lake: Lake, spark: SparkSession) -> None:
+    write_flags(lake, spark, nights(1, 1), flag(1, 1))
+    reader = Lake.open(lake.root, published=True)
+    assert not reader.exists(FLAGS)
+    assert flags_in(reader) == []
+
+
+@pytest.mark.parametrize("name", ["lake [old]", "{a,b}", "lake*", "why?"])
+def test_a_path_that_spark_would_take_for_a_pattern_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(LakeError, match="takes for a pattern"):
+        Lake.open(tmp_path / name / "lake", create=True)
+    assert not (tmp_path / name).exists()
+
+
+def test_garbage_collection_takes_what_fetches_left_unfinished(lake: Lake) -> None:
+    fetches = lake.raw / ".smart-fetch-1"
+    for folder in (fetches / "001.done", fetches / "002.broken", fetches / "003.now", lake.raw / ".arriving-1"):
+        folder.mkdir(parents=True)
+    (fetches / "001.done" / ".published").touch()
+    pull = lake.raw / "2025-01-01-abc"
+    pull.mkdir()
+    for folder in (fetches / "001.done", fetches / "002.broken", lake.raw / ".arriving-1", pull):
+        os.utime(folder, (0, 0))
+    lake.collect_garbage(keep_hours=1)
+    assert sorted(path.name for path in fetches.iterdir()) == ["001.done", "003.now"]
+    assert sorted(path.name for path in lake.raw.iterdir()) == [".smart-fetch-1", "2025-01-01-abc"]

@@ -36,7 +36,7 @@ def settings(config: Path | None = None, **overrides: str | None) -> Configurati
 
 
 def open_lake(lake: Path | None) -> Lake:
-    """The lake of a command; LakeError where there is none."""
+    """The lake of a command, its tables as the last published night left them; LakeError where there is none."""
     from connectors.lake import Lake  # brings pyarrow along, which `--help` does not need
 
-    return Lake.open(settings(lake__folder=str(lake) if lake else None).lake_folder)
+    return Lake.open(settings(lake__folder=str(lake) if lake else None).lake_folder, published=True)

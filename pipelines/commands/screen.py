@@ -77,7 +77,7 @@ def _run(configuration: Configuration, asked: NightRange | None, progress: Progr
 
     run_nights(configuration, asked, progress.say)
     if asked is None:
-        lake = Lake.open(configuration.lake_folder)
+        lake = Lake.open(configuration.lake_folder, published=True)
         last, known = lake.last_night(), lake.last_known_night()
         if last is not None and known is not None and last.night < known:
             run_nights(
@@ -94,7 +94,7 @@ def _nothing_new(configuration: Configuration) -> bool:
     if configuration.source_is_server:
         return False
     try:
-        lake = Lake.open(configuration.lake_folder)
+        lake = Lake.open(configuration.lake_folder, published=True)
     except LakeError:
         return False
     nights, last = lake.nights(), lake.last_night()
@@ -112,7 +112,7 @@ def result(configuration: Configuration) -> dict[str, Any]:
     from connectors.lake import Lake
     from zebrawatch.schemas import FINDINGS, FLAGS, NOTES, PATIENTS, QUARANTINE
 
-    lake = Lake.open(configuration.lake_folder)
+    lake = Lake.open(configuration.lake_folder, published=True)
     last = lake.last_night()
     if last is None:
         raise LakeError("No night is published yet.")

@@ -138,7 +138,7 @@ def facts_of(rows: Iterable[Mapping[str, Any]]) -> Facts:
     def periods(fact: str) -> tuple[Span, ...]:
         return tuple(sorted(Span(row["first"], row["until"]) for row in listed if row["fact"] == fact))
 
-    return Facts(first("suspected"), first("died"), periods("restricted"), periods("merged"))
+    return Facts(first("suspected"), periods("died"), periods("restricted"), periods("merged"))
 
 
 def flag_schema() -> pa.Schema:
@@ -149,7 +149,7 @@ def flag_schema() -> pa.Schema:
 def facts(patients: DataFrame, suspicions: DataFrame, opted_out: DataFrame, zone: str) -> DataFrame:
     """Facts that bar patients: `subject_id, fact, first, until`.
 
-    A death acts from the night on which a version that states it became known.
+    A death acts from the night on which a version that states it became known, until a version no longer does.
     """
     from pyspark.sql import Window
 
@@ -161,13 +161,15 @@ def facts(patients: DataFrame, suspicions: DataFrame, opted_out: DataFrame, zone
         return rows.select("subject_id", F.lit(fact).alias("fact"), F.col("known_night").alias("first"), "until")
 
     never = F.lit(None).cast("date")
-    died = patients.where("death_time is not null").withColumn(
-        "known_night", F.greatest("known_night", F.to_date(F.from_utc_timestamp("death_time", zone)))
+    died = (
+        spans.where("death_time is not null")
+        .withColumn("known_night", F.greatest("known_night", F.to_date(F.from_utc_timestamp("death_time", zone))))
+        .where("until is null or known_night < until")
     )
     return (
         spell(spans.where("restricted or deleted"), "restricted")
         .unionByName(spell(spans.where("merged_into is not null"), "merged"))
-        .unionByName(spell(died.withColumn("until", never), "died"))
+        .unionByName(spell(died, "died"))
         .unionByName(
             suspicions.select(
                 "subject_id",

@@ -61,14 +61,6 @@ class Moment(NamedTuple):
     precision: str  # instant / day / month / year
 
 
-class Availability(NamedTuple):
-    """When a row could first be shown, by which element, and how good that element is."""
-
-    at: int | None
-    rule: str | None
-    grade: str | None  # version / filed / date
-
-
 def microseconds(instant: datetime) -> int:
     """Microseconds since the epoch of an instant with a time zone."""
     return (instant - EPOCH) // MICROSECOND

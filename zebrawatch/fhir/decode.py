@@ -16,11 +16,11 @@ from zebrawatch.fhir import rows as columns
 from zebrawatch.fhir.availability import Calendar, availability_rules, microseconds
 from zebrawatch.fhir.columns import DECODED_SCHEMA, KINDS, batch_of
 from zebrawatch.fhir.conformance import ConformanceJudge, refusals
-from zebrawatch.fhir.rows import MentionsUsError, Row, RowMaker, Rows, UnusableError, Version
+from zebrawatch.fhir.rows import MentionsUsError, Row, RowMaker, Rows, UnusableError, Version, tombstone_version
 from zebrawatch.fhir.subjects import subject_id_of
 from zebrawatch.fhir.text import TextLimits
 
-__all__ = ["DECODED_SCHEMA", "KINDS", "REASONS", "DecodeContext", "decode_lines", "subject_id_of"]
+__all__ = ["DECODED_SCHEMA", "KINDS", "REASONS", "DecodeContext", "decode_lines", "subject_id_of", "versions_in"]
 
 REASONS: dict[str, str] = {
     "not JSON": "the line is not one whole JSON value, or not UTF-8",
@@ -35,7 +35,7 @@ REASONS: dict[str, str] = {
     "dated in the future": "it says it was available more than a day after the pull",
     "no content": "there is no code, value or text",
     "no text": "a note without text",
-    "text lies elsewhere": "the note's text is at an address that is not on the FHIR server",
+    "text lies elsewhere": "the note's text is at an address that names no document",
     "attachment is damaged": "the attachment is not what it says, or cut short",
     "attachment of a type without text": "a picture, sound, archive or the like",
     "attachment too large": "the attachment or its text passes the size limit",
@@ -103,15 +103,34 @@ def decode_lines(lines: Iterable[tuple[int, bytes]], file: str, context: DecodeC
     row: `sum(lines)` over all batches is the number of lines given. Nothing in a line raises.
     """
     decoder = _Decoder(file, context)
+    take, pending = decoder.take, decoder.pending
     size = 0
-    for number, line in lines:
-        decoder.take(number, line)
+    for taken, (number, line) in enumerate(lines, 1):
+        take(number, line)
         size += len(line)
-        if size >= _BATCH_BYTES or decoder.pending() >= _BATCH_ROWS:
+        # a line may give many rows: they are counted now and then, since counting costs as much as a small line
+        if size >= _BATCH_BYTES or (not taken & 63 and pending() >= _BATCH_ROWS):
             yield from decoder.flush()
             size = 0
     yield from decoder.flush()
     yield from decoder.flush_skipped()
+
+
+def versions_in(line: bytes) -> Iterator[str]:
+    """Digests of the resource of a line; of a Bundle's entries and deletions too, as their rows carry them."""
+    digest = hashlib.sha256(line).hexdigest()[:16]
+    yield digest
+    if b'"Bundle"' not in line:
+        return
+    try:
+        bundle = fhir.resource_decoder().decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return
+    for entry in getattr(bundle, "entry", None) or ():
+        if entry.request is not None and (entry.request.method or "").upper() == "DELETE":
+            yield tombstone_version(digest, entry.request.url or "")
+        elif entry.resource != fhir.NO_DATA:
+            yield hashlib.sha256(bytes(entry.resource)).hexdigest()[:16]
 
 
 class _Head(msgspec.Struct):

@@ -15,9 +15,9 @@ import msgspec
 import pybase64
 
 from zebrawatch.fhir import resources as fhir
-from zebrawatch.fhir.availability import Availability, Calendar, Getter, Moment, parse_date
+from zebrawatch.fhir.availability import Calendar, Getter, Moment, parse_date
 from zebrawatch.fhir.codes import meds_code
-from zebrawatch.fhir.subjects import local_id, subject_id_of, type_of
+from zebrawatch.fhir.subjects import binary_id_of, local_id, subject_id_of, type_of
 from zebrawatch.fhir.text import TextLimits, UnreadableError, clean, plain_text, plain_utf8, rank_of
 from zebrawatch.units import convert
 
@@ -168,13 +168,8 @@ class RowMaker:
         single = updated is None
         last_updated = None if updated is None else updated.last
         if deleted and updated is not None:  # a withdrawal acts from its own time, not from that of what it withdraws
-            return (
-                self._checked(Availability(updated.last, "meta.lastUpdated", "version")),
-                "meta.lastUpdated",
-                "version",
-                False,
-                last_updated,
-            )
+            at = self._checked(updated.last, "meta.lastUpdated")
+            return at, "meta.lastUpdated", "version", False, last_updated
         unreadable = False
         for rule, grade, get in self._rules[kind]:
             if rule == "meta.lastUpdated":
@@ -190,22 +185,17 @@ class RowMaker:
             at = moment.last
             if happened is not None and happened.last > at:
                 at, rule, moment = happened.last, f"{kind}.effective", happened
-            return (
-                self._checked(Availability(at, rule, grade)),
-                rule,
-                grade if moment[2] == "instant" else "date",
-                single,
-                last_updated,
-            )
+            if at > self._latest:
+                raise UnusableError("dated in the future", rule)
+            return at, rule, grade if moment[2] == "instant" else "date", single, last_updated
         if encounter is None and kind != "Patient" and kind != "Coverage":
             raise UnusableError("unreadable time" if unreadable else "no time")
         return None, None, None, single, last_updated
 
-    def _checked(self, available: Availability) -> int:
-        assert available.at is not None
-        if available.at > self._latest:
-            raise UnusableError("dated in the future", str(available.rule))
-        return available.at
+    def _checked(self, at: int, rule: str) -> int:
+        if at > self._latest:
+            raise UnusableError("dated in the future", rule)
+        return at
 
     def _first(self, *texts: str | None) -> int | None:
         for text in texts:
@@ -412,7 +402,7 @@ class RowMaker:
                 if rank_of(kind) is None:
                     failure = failure or UnreadableError("attachment of a type without text", kind or "")
                     continue
-                linked = local_id(attachment.url, "Binary")
+                linked = binary_id_of(attachment.url)
                 elsewhere = elsewhere or linked is None
         if linked is not None:
             return NoteText(None, None, None, max(others, 0), linked)
@@ -669,7 +659,7 @@ class RowMaker:
             (self._pulled_at, "pull") if moment is None else (min(moment.last, self._pulled_at), "Bundle.timestamp")
         )
         times = (at, rule, "version", False, None if moment is None else moment.last)
-        digest = hashlib.sha256(f"{version.digest}/{url}".encode("utf-8", "replace")).hexdigest()[:16]
+        digest = tombstone_version(version.digest, url)
         name = f"{kind}/{found}"
         note = (
             1, None, name, digest, kind, None, None, None, None, None, None, "deleted", None, 0, None, None, False,
@@ -701,6 +691,11 @@ class RowMaker:
             case _:
                 return kind
         return None
+
+
+def tombstone_version(bundle: str, url: str) -> str:
+    """Version of a deletion: a digest of its Bundle's version and of what it deletes."""
+    return hashlib.sha256(f"{bundle}/{url}".encode("utf-8", "replace")).hexdigest()[:16]
 
 
 class NoteText(NamedTuple):

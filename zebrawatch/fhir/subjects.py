@@ -37,6 +37,21 @@ def local_id(reference: str | None, resource_type: str) -> str | None:
     return None
 
 
+def binary_id_of(address: str) -> str | None:
+    """The id under which the Binary behind an attachment's address is kept; None where the address has none.
+
+    It is the last part of the address, without history, query and fragment: `7` for `Binary/7?x=y`,
+    `https://server/fhir/Binary/7/_history/2`, `https://server/documents/7` and `urn:uuid:7`. Fetched attachments are
+    stored under it, and notes look their text up by it.
+    """
+    if address.startswith("urn:"):
+        return address.removeprefix("urn:uuid:") if address.startswith("urn:uuid:") else None
+    path = address.partition("#")[0].partition("?")[0].partition("/_history/")[0]
+    if "://" in path:
+        path = path.partition("://")[2].partition("/")[2]
+    return path.rstrip("/").rpartition("/")[2] or None
+
+
 def type_of(reference: Reference) -> str | None:
     """The resource type a reference points to, by its own word or its path; None where neither tells."""
     if reference.type:

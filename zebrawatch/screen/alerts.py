@@ -94,13 +94,13 @@ class Span(NamedTuple):
 class Facts:
     """What bars a patient from being alerted, by the night from which it was known.
 
-    `suspected_night` is the earliest suspicion of any kind, `death_night` the night a death became known.
+    `suspected_night` is the earliest suspicion of any kind. `died` are the nights on which the record states a death,
     `restricted` covers restricted records and opt-outs, `merged` the nights on which the record is merged into
-    another; both can be undone.
+    another; all three can be undone.
     """
 
     suspected_night: date | None = None
-    death_night: date | None = None
+    died: tuple[Span, ...] = ()
     restricted: tuple[Span, ...] = ()
     merged: tuple[Span, ...] = ()
 
@@ -108,7 +108,7 @@ class Facts:
         """The reason why this patient cannot be alerted on `night`; None where nothing bars."""
         if self.suspected_night is not None and self.suspected_night <= night:
             return "suspected"
-        if self.death_night is not None and self.death_night <= night:
+        if any(span.holds(night) for span in self.died):
             return "died"
         if any(span.holds(night) for span in self.restricted):
             return "restricted"
@@ -116,10 +116,10 @@ class Facts:
 
     def turns(self) -> set[date]:
         """Nights on which a bar begins or ends."""
-        spans = (*self.restricted, *self.merged)
+        spans = (*self.died, *self.restricted, *self.merged)
         ends = {span.until for span in spans if span.until is not None}
-        known = {night for night in (self.suspected_night, self.death_night) if night is not None}
-        return {span.first for span in spans} | ends | known
+        suspected = set() if self.suspected_night is None else {self.suspected_night}
+        return {span.first for span in spans} | ends | suspected
 
 
 @dataclass(frozen=True)
@@ -387,9 +387,8 @@ def _pending_since(
         if score.p_any < policy.threshold:
             break
         since = score.night
-    bars = [
-        span.until for span in (*facts.restricted, *facts.merged) if span.until is not None and span.until <= through
-    ]
+    spans = (*facts.died, *facts.restricted, *facts.merged)
+    bars = [span.until for span in spans if span.until is not None and span.until <= through]
     return max([since, first_screened_night, *bars])
 
 

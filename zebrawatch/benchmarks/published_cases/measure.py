@@ -28,7 +28,7 @@ from zebrawatch.outcome.pairs import PairTable, pairs
 from zebrawatch.outcome.protocol import Protocol
 from zebrawatch.outcome.summary import Replay
 from zebrawatch.schemas import FLAGS
-from zebrawatch.screen.alerts import AlertPolicy, Facts, NightScore, PatientState, fold
+from zebrawatch.screen.alerts import AlertPolicy, Facts, NightScore, PatientState, Span, fold
 
 MOST_FALSE = 5.0
 """EVALUATION: upper bound of false alerts per 1,000 patients in 12 months."""
@@ -210,7 +210,7 @@ def _facts(replay: Replay) -> dict[int, Facts]:
             found[subject] = Facts(suspected_night=night)
     for person in observed(replay.people):
         if person.death is not None:
-            found[person.subject_id] = replace(found.get(person.subject_id, Facts()), death_night=person.death)
+            found[person.subject_id] = replace(found.get(person.subject_id, Facts()), died=(Span(person.death),))
     return found
 
 
