@@ -18,7 +18,8 @@ def disagreements(records: Records, snapshot: Snapshot, night: date) -> dict[str
     answers = records.answers(snapshot, sorted({alert.subject_id for alert in alerts}), night)
     found = {}
     for alert in alerts:
-        judged = (judged_answer(row) for row in answers.get(alert.subject_id, ()))
+        counting = (row for row in answers.get(alert.subject_id, ()) if row.get("counts") is not False)
+        judged = (judged_answer(row) for row in counting)  # a model that is only tried out disagrees with nobody
         newest = next((one for one in judged if one and one.get("consistent") is None), None)
         if newest is not None:
             found[alert.flag_id] = disagree(alert, newest)

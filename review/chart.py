@@ -149,6 +149,8 @@ class Model:
     none: float | None
     common: str
     reasoning: str
+    counts: bool
+    """Whether the model is for clinical use; one that is only tried out takes no part in the list."""
 
 
 @dataclass
@@ -433,8 +435,8 @@ def _model(rows: PatientRows, marks: _Marks) -> Model | None:
     for row, judged in accepted:
         if judged.get("consistent") is None:  # a differential, not a question about one disease
             opinions = tuple(_opinion(one, marks) for one in judged["diseases"])
-            reasoning = str(row.get("reasoning") or "")
-            return Model(row["night"], opinions, judged.get("no_rare_disease"), common, reasoning)
+            reasoning, counts = str(row.get("reasoning") or ""), row.get("counts") is not False
+            return Model(row["night"], opinions, judged.get("no_rare_disease"), common, reasoning, counts)
     return None
 
 

@@ -35,6 +35,11 @@ from zebrawatch.schemas import (
 
 Row = Mapping[str, Any]
 
+PATIENT_COLUMNS = (
+    "subject_id", "source_id", "version", "sex", "birth_date", "birth_precision", "death_time", "merged_into",
+    "restricted", "deleted", "available_at", "known_night",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -102,7 +107,7 @@ class Records:
         for row in sorted(self._rows(FLAGS, versions), key=lambda row: (row["night"], row["action"] == "withdraw")):
             episodes.setdefault(row["episode_id"], []).append(row)
         patients: dict[int, Row] = {}
-        for row in sorted(self._rows(PATIENTS, versions), key=_order):
+        for row in sorted(self._rows(PATIENTS, versions, columns=PATIENT_COLUMNS), key=_order):
             patients[row["subject_id"]] = row
         return Snapshot(
             last.night,

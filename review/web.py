@@ -112,13 +112,13 @@ class Site:
             )
         known = snapshot.identity.get("knowledge", {})
         releases = "; ".join(f"{name} {known[name]}" for name in sorted(known) if name != "version") or "not told"
-        reasoning = snapshot.identity.get("reasoning", {})
-        model = reasoning.get("model") if isinstance(reasoning, Mapping) else None
-        model = (model.get("name") or model.get("id")) if isinstance(model, Mapping) else model
-        if model and reasoning.get("clinical_use") == "false":
-            model = f"{model} (for trying out, not clinically useful)"
+        reasoning = snapshot.identity.get("reasoning")
+        told = reasoning if isinstance(reasoning, Mapping) else {}
+        model = str(told["model"]) if told.get("model") else None
+        if model and str(told.get("clinical_use")).lower() == "false":
+            model += " (for trying out, not clinically useful)"
         arms = ("evidence", "reasoning") if model else ("evidence",)
-        return statement(Provenance(self.records.data_kind, arms, releases, snapshot.night, model and str(model)))
+        return statement(Provenance(self.records.data_kind, arms, releases, snapshot.night, model))
 
 
 def site_of(request: Request) -> Site:

@@ -344,6 +344,42 @@ def test_a_merged_patient_is_read_whole_and_a_deleted_one_not_at_all(site: Site)
     assert "publishes no alert" in ada.get("/flags/9:2025-01-01", 404)
 
 
+def answered(site: Site, monkeypatch: pytest.MonkeyPatch, counts: bool, none: float) -> None:
+    """The reasoning arm has read the chart: one quote stands, one does not; it puts another disease first."""
+
+    def disease(name: str, disease_id: str, *quotes: str) -> dict[str, object]:
+        told = [{"note_id": "DocumentReference/a1", "text": quote} for quote in quotes]
+        resolution, test = {"disease_id": disease_id}, "enzyme activity in leukocytes"
+        about = {"rank": 1, "name": name, "resolution": resolution, "probability": 0.4, "struck": 1}
+        return {**about, "supporting": told, "against": [], "next_test": test}
+
+    found = [disease("Fabry disease", FABRY, "coarse facial features", "words that nobody wrote")]
+    differential = {"verdict": "accepted", "consistent": None, "no_rare_disease": none, "diseases": found}
+    confirm = {"verdict": "accepted", "consistent": "no", "commoner_explanation": "adenoid hypertrophy", "diseases": []}
+    rows = tuple(
+        {"subject_id": HUNTER, "night": review_lake.NIGHT, "judged": json.dumps(one), "reasoning": "because <b>",
+         "counts": counts}
+        for one in (confirm, differential)
+    )  # fmt: skip
+    monkeypatch.setattr(type(site.records), "_answers", lambda *_: rows)
+
+
+def test_what_the_model_read_is_shown_with_the_quotes_that_stand(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered(site, monkeypatch, counts=True, none=0.1)
+    page = Person(site, "aud").get(f"/flags/{HUNTER_FLAG}")
+    assert re.search(r'<mark class="for" title="[^"]*model, for Fabry disease[^"]*">coarse facial features', page)
+    assert "2 quotes stood in no note and count for nothing" in page
+    assert "enzyme activity in leukocytes" in page and "adenoid hypertrophy" in page
+    assert "because &lt;b&gt;" in page and "for trying out" not in page
+    assert keys(Person(site, "ada").get("/worklist?disagree=1")) == [HUNTER_FLAG]
+
+
+def test_a_model_that_is_tried_out_disagrees_with_nobody(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered(site, monkeypatch, counts=False, none=0.9)
+    assert "counts for nothing" in Person(site, "aud").get(f"/flags/{HUNTER_FLAG}")
+    assert "arms disagree" not in Person(site, "ada").get("/worklist")
+
+
 # -- verdicts ----------------------------------------------------------------------------------------------------------
 
 
