@@ -1,4 +1,4 @@
-"""Order-free matching against a slow plain reading of the same rules: bags of words, no hashes or tables, no pruning."""
+"""Order-free matching against a slow plain reading of the same rules: bags of words, no hashes, no pruning."""
 
 from __future__ import annotations
 

@@ -115,6 +115,31 @@ def test_ten_megabytes_are_read_whole() -> None:
 
 
 @pytest.mark.parametrize(
+    ("unit", "mentions"),
+    [
+        ("no seizures ", 1),
+        ("hearing loss ", None),
+        ("and ", 0),
+        ("denies:\n- ", 0),
+        ("denies:\n- fever\n", 1),
+        ("fever, and ", 1),
+        ("mother ", 0),
+        ("CK 12 000 ", None),
+        ("(ASD) ", None),
+        ("x", 0),
+        ("\u0301", 0),
+    ],
+)
+def test_endless_repetition_without_a_stop_is_read_in_linear_time(unit: str, mentions: int | None) -> None:
+    """Two hundred thousand times the same, without a full stop: a quadratic step would take hours, not a second."""
+    copies = 200_000
+    found = recogniser().find(unit * copies)
+    assert len(found) <= 2 * copies
+    if mentions is not None:
+        assert len(found) == mentions * copies
+
+
+@pytest.mark.parametrize(
     "text", ["", " ", "\n\n", "(((((", "," * 5000, "and " * 5000, "no " * 5000, "a-" * 5000, "\ud800" * 9]
 )
 def test_degenerate_texts_hold_no_finding(text: str) -> None:

@@ -67,6 +67,7 @@ _ANSWER = COLON | DASH | EQUALS | QUESTION | OPEN | MINUS
 _ENDED = STOP | COMMA | SEMICOLON | NEWLINE | CLOSE | BLANK | DASH | SLASH
 _NEAR = 4  # a colon this close after a trigger opens its list: "denies the following: fever"
 _LONGEST_AFTER = 12  # words a trigger reaches back
+_MOST_ITEMS = 60  # items of a list under a headed trigger
 
 _RELATIVES = {
     "mother": "mother|mum|mom|mam|mummy|mommy", "father": "father|dad|daddy", "parents": "parents|both parents|parent",
@@ -410,8 +411,10 @@ def _act_forward(
     if at >= sentence.size or sentence[at] == here or gap[at] & COLON == 0:
         return
     until = at
-    while until < sentence.size and gap[until] & BULLET:
+    items = 0
+    while until < sentence.size and gap[until] & BULLET and items < _MOST_ITEMS:
         bullet = sentence[until]
+        items += 1
         while until < sentence.size and sentence[until] == bullet:
             until += 1
     while s < span_first.size and span_first[s] < until:

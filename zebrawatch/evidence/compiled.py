@@ -1,13 +1,44 @@
-"""The one door to numba: typed, cached on disk, without the GIL."""
+"""The one door to numba: typed, cached on disk, without the GIL.
+
+Numba looks only at a function's own file when it asks whether its machine code on disk is still right; what the
+function calls from other modules may have changed. So the code is kept under a digest of all modules that compile.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 
+_CONFIG: Any = numba.config
+_NJIT: Any = numba.njit
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@cache
+def cache_folder() -> Path:
+    """Where machine code is kept: beside the sources (or in NUMBA_CACHE_DIR), a folder for each state of them."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(here.glob("*.py")):
+        source = path.read_bytes()
+        if b"evidence.compiled import" in source or path.name == "lexicon.py":
+            digest.update(source)
+    return Path(_CONFIG.CACHE_DIR or here / "__pycache__") / f"compiled-{digest.hexdigest()[:16]}"
+
+
+def _made(function: Function, **options: bool) -> Function:
+    before = _CONFIG.CACHE_DIR
+    _CONFIG.CACHE_DIR = str(cache_folder())  # read while the function is wrapped, and only then
+    try:
+        made: Any = _NJIT(cache=True, nogil=True, **options)(function)
+    finally:
+        _CONFIG.CACHE_DIR = before
+    return made  # type: ignore[no-any-return]
 
 
 def compiled(function: Function) -> Function:
@@ -15,8 +46,7 @@ def compiled(function: Function) -> Function:
 
     The plain Python function stays available as `function.py_func`.
     """
-    made: Any = numba.njit(cache=True, nogil=True)(function)
-    return made  # type: ignore[no-any-return]
+    return _made(function)
 
 
 def inlined(function: Function) -> Function:
@@ -24,5 +54,4 @@ def inlined(function: Function) -> Function:
 
     A call that hands arrays on costs two atomic counts an array, more than such a function's own work.
     """
-    made: Any = numba.njit(cache=True, nogil=True, forceinline=True)(function)
-    return made  # type: ignore[no-any-return]
+    return _made(function, forceinline=True)

@@ -121,11 +121,13 @@ def find_coordinated(words: Words, read: Hashes, index: Index) -> tuple[Ints, In
         if not state[_CONJUNCTION, k] or state[_SENTENCE, k] != state[_SENTENCE, k - 1] or state[_GAP, k] & WALL:
             continue
         left, right = k - 1, (k + 1 if state[_PART, k] == _JOINS else k)
+        if state[_PART, left] == _UNKNOWN or state[_PART, left] == _JOINS:
+            continue
         while right < n and state[_PART, right] == _JOINS:
             right += 1
         if right >= n or state[_SENTENCE, right] != state[_SENTENCE, k] or state[_GAP, right] & WALL:
             continue
-        if state[_PART, left] == _UNKNOWN or state[_PART, left] == _JOINS or state[_PART, right] == _UNKNOWN:
+        if state[_PART, right] == _UNKNOWN:
             continue
         for reading in range(2):
             if reading == 0:

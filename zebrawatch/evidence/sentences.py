@@ -31,6 +31,8 @@ from zebrawatch.evidence.tokens import (
 _WRAPPED_AT = 55
 """Lines at least this long are taken as wrapped where nothing else ends them."""
 _LOOK_AHEAD = 5
+LONGEST_SENTENCE = 400
+"""Words; what goes on longer is no sentence, and is cut, so that reading stays linear in a text without any stop."""
 _MAY_BREAK = BLANK | BULLET | EMPTY_BOX | STOP | QUESTION | NEWLINE
 
 # Words whose full stop ends no sentence.
@@ -96,9 +98,14 @@ def split_sentences(
     n = gap.size
     sentence = np.empty(n, np.int32)
     number = 0
+    began = 0
     for i in range(n):
-        if i and gap[i] & _MAY_BREAK and _breaks(i, gap, shape, line, start, end, hashes, shortened):
+        ended = i - began >= LONGEST_SENTENCE
+        if i and not ended and gap[i] & _MAY_BREAK:
+            ended = _breaks(i, gap, shape, line, start, end, hashes, shortened)
+        if ended:
             number += 1
+            began = i
         sentence[i] = number
     return sentence
 

@@ -1,0 +1,161 @@
+"""What is claimed of a finding, and which values in text are findings: pairs a clinician can read."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zebrawatch.benchmarks.corpora import packaged_ontology
+from zebrawatch.evidence.assertion import Judge
+from zebrawatch.evidence.lexicon import Lexicon
+from zebrawatch.evidence.recogniser import Recogniser
+
+
+@cache
+def recogniser() -> Recogniser:
+    return Recogniser(Lexicon.build(packaged_ontology()))
+
+
+@cache
+def judge() -> Judge:
+    return Judge.make()
+
+
+def claims(text: str) -> dict[str, str]:
+    """What is said of each finding: `assertion`, or `family: relative`."""
+    return {
+        text[one.start : one.end].lower(): one.assertion
+        if one.experiencer == "patient"
+        else f"{one.relative or 'family'}: {one.assertion}"
+        for one in recogniser().find(text)
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        # denied, and where a denial ends
+        ("Fever: none. Cough: yes.", {"fever": "negated", "cough": "present"}),
+        ("No fever, cough or vomiting.", {"fever": "negated", "cough": "negated", "vomiting": "negated"}),
+        ("No fever but has a cough.", {"fever": "negated", "cough": "present"}),
+        ("Denies fever. Has a cough.", {"fever": "negated", "cough": "present"}),
+        ("Denies:\n- fever\n- cough\n\nHas vomiting.", {"fever": "negated", "cough": "negated", "vomiting": "present"}),
+        ("Seizures (-), ataxia (+).", {"seizures": "negated", "ataxia": "present"}),
+        ("Seizures were ruled out.", {"seizures": "negated"}),
+        ("Review of systems: denies fever, cough, vomiting or headache. Ataxia on examination.",
+         {"fever": "negated", "cough": "negated", "vomiting": "negated", "headache": "negated", "ataxia": "present"}),
+        ("Gram negative sepsis.", {"sepsis": "present"}),
+        # uncertain and hypothetical
+        ("?cataract", {"cataract": "uncertain"}),
+        ("Possible seizures.", {"seizures": "uncertain"}),
+        ("Return if fever develops.", {"fever": "hypothetical"}),
+        ("[ ] fever", {"fever": "hypothetical"}),
+        # once
+        ("History of seizures in childhood.", {"seizures": "historical"}),
+        ("Past medical history: asthma.", {"asthma": "historical"}),
+        ("Three day history of fever.", {"fever": "present"}),
+        # of whom
+        ("Mother has epilepsy.", {"epilepsy": "mother: present"}),
+        ("His maternal uncle had ataxia. He has a cough.", {"ataxia": "uncle: present", "cough": "present"}),
+        ("Family history: epilepsy, ataxia.\n\nExamination: cough.",
+         {"epilepsy": "family: present", "ataxia": "family: present", "cough": "present"}),
+        ("Mother reports fever.", {"fever": "present"}),
+        ("Mother denies fever.", {"fever": "negated"}),
+        ("No family history of epilepsy.", {"epilepsy": "family: negated"}),
+    ],
+)  # fmt: skip
+def test_claims(text: str, told: dict[str, str]) -> None:
+    assert claims(text) == told
+
+
+def values(text: str) -> list[tuple[str, str]]:
+    ontology = packaged_labels()
+    return [
+        (text[one.start : one.end], ontology[one.hpo_id])
+        for one in recogniser().find(text)
+        if one.origin == "measurement"
+    ]
+
+
+@cache
+def packaged_labels() -> dict[str, str]:
+    lexicon = recogniser().lexicon
+    return dict(zip(lexicon.hpo_ids, lexicon.labels, strict=True))
+
+
+CK = "Elevated circulating creatine kinase concentration"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("CK 12 000 today.", [("CK 12 000", CK)]),
+        ("CK was 12,000 U/L.", [("CK was 12,000 U/L", CK)]),
+        ("CK 120.", []),
+        ("OFC 3 SD below mean.", [("OFC 3 SD below", "Microcephaly")]),
+        ("OFC -2.5 SD.", [("OFC -2.5 SD", "Microcephaly")]),
+        ("OFC +2.5 SD.", [("OFC +2.5 SD", "Macrocephaly")]),
+        ("OFC 1 SD below mean.", []),
+        ("Height < 3rd centile.", [("Height < 3rd centile", "Short stature")]),
+        ("Height below the 0.4th centile.", [("Height below the 0.4th centile", "Short stature")]),
+        ("Height on the 50th centile.", []),
+        ("Weight > 99th percentile.", [("Weight > 99th percentile", "Increased body weight")]),
+        ("Hb 8.1, platelets 300.", [("Hb 8.1", "Anemia")]),
+        ("Hb 81 g/L.", [("Hb 81 g/L", "Anemia")]),
+        ("Hb 13.5 g/dL.", []),
+        ("Temp 39.2 C.", [("Temp 39.2 C", "Fever")]),
+        ("Full scale IQ 62.", [("IQ 62", "Intellectual disability")]),
+        ("The CK will be repeated in 12 weeks.", []),
+    ],
+)
+def test_values_in_text(text: str, told: list[tuple[str, str]]) -> None:
+    assert values(text) == told
+
+
+def test_a_value_of_a_relative_is_the_relatives() -> None:
+    (found,) = [one for one in recogniser().find("Mother: CK 4000.") if one.origin == "measurement"]
+    assert found.experiencer == "family"
+
+
+TEXTS = st.lists(
+    st.sampled_from(
+        [
+            "no",
+            "fever",
+            "seizures",
+            "mother",
+            "denies",
+            ":",
+            ",",
+            ".",
+            "\n- ",
+            "but",
+            "history of",
+            "if",
+            "?",
+            "(-)",
+            "has",
+        ]
+    ),
+    max_size=30,
+).map(" ".join)
+
+
+@given(TEXTS)
+@settings(max_examples=100, deadline=None)
+def test_judging_given_spans_says_what_recognition_says(text: str) -> None:
+    """Two doors to the same rules: spans of a benchmark, and mentions of a note."""
+    found = [one for one in recogniser().find(text) if one.origin == "text"]
+    judged = judge().judge(text, [(one.start, one.end) for one in found])
+    assert [(one.assertion, one.experiencer, one.relative) for one in found] == [tuple(one) for one in judged]
+
+
+@given(st.text(max_size=80), st.lists(st.tuples(st.integers(-5, 90), st.integers(-5, 90)), max_size=6))
+@settings(max_examples=100, deadline=None)
+def test_any_span_of_any_text_has_a_judgement(text: str, spans: list[tuple[int, int]]) -> None:
+    found = judge().judge(text, spans)
+    assert len(found) == len(spans)
+    assert all(one.relative is None or one.experiencer == "family" for one in found)
