@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipelines.commands.options import JsonOption, LakeOption, open_lake
 from zebrawatch.errors import LakeError
 
+if TYPE_CHECKING:
+    from connectors.lake import Lake
+
 app = typer.Typer(no_args_is_help=True, help="What could not be used, and why.")
+ReasonOption = Annotated[
+    list[str] | None, typer.Option("--reason", help="Only lines with this reason (may be given more than once).")
+]
 
 
 @app.command("list")
-def list_(lake: LakeOption = None, json_line: JsonOption = False) -> None:
+def list_(reason: ReasonOption = None, lake: LakeOption = None, json_line: JsonOption = False) -> None:
     """Count the quarantined lines by pull, type and reason."""
-    from zebrawatch.schemas import QUARANTINE
-
-    rows = open_lake(lake).arrow(QUARANTINE, ["pull", "resource_type", "reason"]).to_pylist()
+    rows = _rows(open_lake(lake), reason)
     counts = Counter((row["pull"], row["resource_type"] or "unknown", row["reason"]) for row in rows)
-    for (pull, kind, reason), lines in sorted(counts.items()):
-        print(f"{pull}  {kind:20} {lines:8,}  {reason}")
+    for (pull, kind, why), lines in sorted(counts.items()):
+        print(f"{pull}  {kind:20} {lines:8,}  {why}")
     if not counts:
         print("Nothing is in quarantine.")
     if json_line:
@@ -31,17 +35,33 @@ def list_(lake: LakeOption = None, json_line: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    file: Annotated[str, typer.Argument(help="File of the pull.")],
-    line_number: Annotated[int, typer.Argument(help="Line in that file.")],
+    file: Annotated[str | None, typer.Argument(help="File of the pull.")] = None,
+    line_number: Annotated[int | None, typer.Argument(help="Line in that file.")] = None,
+    reason: ReasonOption = None,
+    most: Annotated[int, typer.Option(help="Show at most this many lines.")] = 10,
     lake: LakeOption = None,
 ) -> None:
-    """Print one quarantined line whole, with what was wrong (patient data: for the data team's eyes)."""
-    from zebrawatch.schemas import QUARANTINE
-
-    rows = open_lake(lake).arrow(QUARANTINE).to_pylist()
-    found = [row for row in rows if row["file"] == file and row["line_number"] == line_number]
+    """Print quarantined lines whole, with what was wrong (patient data: for the data team's eyes)."""
+    found = [
+        row
+        for row in _rows(open_lake(lake), reason, whole=True)
+        if file in (None, row["file"]) and line_number in (None, row["line_number"])
+    ]
     if not found:
-        raise LakeError(f"No line {line_number} of {file} is in quarantine.")
-    for row in found:
+        which = f"No line {line_number} of {file}" if line_number else f"No line of {file}" if file else "No such line"
+        raise LakeError(f"{which} is in quarantine.")
+    for row in found[:most]:
         print(f"{row['pull']} {row['file']} line {row['line_number']}: {row['reason']}\n{row['detail']}")
         print(row["line"].decode("utf-8", "backslashreplace"))
+    if len(found) > most:
+        print(f"{len(found) - most:,} more; --most N shows them.")
+
+
+def _rows(lake: Lake, reasons: list[str] | None, *, whole: bool = False) -> list[dict[str, Any]]:
+    from zebrawatch.schemas import QUARANTINE
+
+    rows = lake.arrow(QUARANTINE, None if whole else ["pull", "resource_type", "reason"]).to_pylist()
+    there = {row["reason"] for row in rows}
+    if there and (wrong := sorted(set(reasons or ()) - there)):
+        raise LakeError(f"No line has the reason '{wrong[0]}'; reasons are {', '.join(sorted(there))}.")
+    return [row for row in rows if not reasons or row["reason"] in reasons]
