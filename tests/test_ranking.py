@@ -64,3 +64,51 @@ def test_a_document_that_names_the_disease_does_not_count_for_it(ranker: Ranker)
     assert "OMIM:154700" not in {entry.disease_id for entry in masked.entries}
     others = {entry.disease_id: entry.log10_lr for entry in plain.entries[1:]}
     assert all(others.get(entry.disease_id, entry.log10_lr) == entry.log10_lr for entry in masked.entries)
+
+
+@pytest.mark.parametrize(
+    ("findings", "disease", "expected", "test"),
+    [
+        # tremor, cirrhosis, depression, parkinsonism: measure copper
+        (("HP:0001337", "HP:0001394", "HP:0000716", "HP:0001300"), "Wilson disease", "HP:0003281|HP:0010836|HP:0010837",
+         "Increased urinary copper concentration"),
+        # angiokeratoma, proteinuria, paresthesia, hypohidrosis
+        (("HP:0001014", "HP:0000093", "HP:0003401", "HP:0000966"), "Fabry disease", "HP:0000100|HP:0000365",
+         "Abnormal glycosphingolipid metabolism"),
+        # aortic root aneurysm, arachnodactyly, pectus excavatum, tall stature: look at the dura, not at what is known
+        (("HP:0002616", "HP:0001166", "HP:0000767", "HP:0000098"), "Marfan syndrome", "HP:0100775", "Dural ectasia"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_and_what_to_test_next(
+    ranker: Ranker, findings: tuple[str, ...], disease: str, expected: str, test: str
+) -> None:
+    first = ranker.rank(mentions(*findings)).entries[0]
+    assert first.disease_name == disease
+    assert set(expected.split("|")) & set(first.expected_absent)
+    assert not set(findings) & set(first.expected_absent)
+    assert first.next_test is not None and first.next_test.label == test
+    assert first.next_test.log10_lr_if_present > 1 > 0 > first.next_test.log10_lr_if_absent
+
+
+def test_what_was_ruled_out_is_not_tested_again(ranker: Ranker) -> None:
+    marfan = ("HP:0002616", "HP:0001166", "HP:0000767", "HP:0000098")
+    asked = ranker.rank(mentions(*marfan) + mentions("HP:0100775", assertion="negated")).entries[0]
+    assert asked.disease_name == "Marfan syndrome" and "HP:0100775" in asked.expected_absent
+    assert asked.next_test is not None and asked.next_test.hpo_id != "HP:0100775"
+
+
+def test_the_next_test_says_what_its_presence_would_add(ranker: Ranker) -> None:
+    before = ranker.rank(mentions(*MARFAN)).entries[0]
+    assert before.next_test is not None
+    after = ranker.rank(mentions(*MARFAN, before.next_test.hpo_id)).entries[0]
+    added = next(each for each in after.contributions if each.hpo_id == before.next_test.hpo_id)
+    assert after.disease_id == before.disease_id
+    assert added.log10_lr == pytest.approx(before.next_test.log10_lr_if_present, abs=0.05)
+
+
+def test_a_chart_full_of_complaints_is_little_evidence(ranker: Ranker) -> None:
+    complaints = ("HP:0012531", "HP:0000822", "HP:0002018", "HP:0012378", "HP:0012735", "HP:0002315", "HP:0001945")
+    syndrome, ordinary, both = (
+        ranker.rank(mentions(*each)).p_any for each in (MARFAN, complaints, (*MARFAN, *complaints))
+    )
+    assert ordinary < 0.008 < both < syndrome  # the default threshold

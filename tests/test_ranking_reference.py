@@ -116,6 +116,28 @@ def test_the_patient_is_left_out_of_the_background(ranker: Ranker) -> None:
     assert sum(each.log10_lr for each in entry.contributions) == pytest.approx(entry.log10_lr, abs=1e-6)
 
 
+def test_the_patient_is_left_out_of_what_the_findings_imply(ranker: Ranker) -> None:
+    """Seizures were known before the month began; the focal ones are new, and match through `Seizure`."""
+    knowledge, parameters = ranker.knowledge, ranker.parameters
+    told = {"HP:0001250": 2, "HP:0012638": 2, "HP:0000001": 90}
+    small = Ranker(knowledge, Background.from_counts(knowledge, "2025-05", 90, told))
+    evidence = [mention("HP:0001250", in_background=True), mention("HP:0007359"), mention("HP:0001083")]
+    findings = small.findings(evidence)
+    assert knowledge.term_index("HP:0001250") not in {each.term for each in findings}  # implied
+    fewer = Background.from_counts(knowledge, "2025-05", 89, {"HP:0001250": 1, "HP:0012638": 1, "HP:0000001": 89})
+    apart = Ranker(knowledge, fewer).term_probability
+    seizure = knowledge.term_index("HP:0001250")
+    assert seizure is not None
+    without = {term: float(apart[term]) for term in knowledge.ancestors(seizure).tolist()}
+    ratios = small.log_ratios(small.codes(findings, evidence))
+    for disease in ("OMIM:154700", "OMIM:607208", "OMIM:619340"):
+        number = index(knowledge, disease)
+        slow = SlowDisease(knowledge, number, parameters)
+        noise = parameters.noise["text"]
+        wanted = sum(slow.log_ratio(each.term, noise, small.term_probability, without) for each in findings)
+        assert ratios[number] == pytest.approx(wanted, abs=1e-6)
+
+
 def test_a_common_condition_competes(ranker: Ranker) -> None:
     stroke = ["HP:0001297", "HP:0001269", "HP:0002381", "HP:0000822"]
     ranking = ranker.rank([mention(each) for each in stroke])

@@ -212,8 +212,11 @@ def mixed(cases: Sequence[Prepared], number: int, wanted: int, rng: np.random.Ge
 
 def _score(bench: Bench, terms: Sequence[int], changed: Changed) -> tuple[float, NDArray[np.bool_]]:
     chosen = independent(bench.knowledge, terms)
+    codes = codes_of(bench.ranker, chosen)
     total, rankable = ours(bench, chosen, changed)
-    return bench.ranker.evidence_for_any(codes_of(bench.ranker, chosen), total), rankable
+    floors = bench.ranker.floors_of(codes)
+    other = {d: float(total[d] - floors[d]) if rankable[d] else -np.inf for d in changed.diseases}
+    return bench.ranker.evidence_for_any(codes, other), rankable
 
 
 def _fit(found: Evidence, chosen: NDArray[np.bool_]) -> Calibration:

@@ -232,7 +232,8 @@ def changed_score(bench: Bench, changed: Changed, place: int, terms: NDArray[np.
 def codes_of(ranker: Ranker, terms: NDArray[np.int32]) -> Codes:
     """Present findings from text."""
     n = len(terms)
-    return Codes(terms, np.ones(n, np.bool_), np.full(n, ranker.parameters.noise["text"]), np.zeros(n, np.bool_))
+    level = ranker.levels.index(ranker.parameters.noise["text"])
+    return Codes(terms, np.ones(n, np.bool_), np.full(n, level), np.zeros(0, np.bool_))
 
 
 def ours(bench: Bench, terms: NDArray[np.int32], changed: Changed) -> tuple[FloatArray, NDArray[np.bool_]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -14,15 +14,14 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from zebrawatch.engine.candidate_rows import CandidateRows, Vocabulary, candidate_schema
 from zebrawatch.engine.chart import Chart, Demographics, Finding, Turn
 from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.ranking import Ranker, Ranking, RankingParameters
 from zebrawatch.knowledge.diseases import Knowledge
 from zebrawatch.nights import NightRange, month_of
-from zebrawatch.schemas import CANDIDATES, CONTRIBUTION
 
 PATIENT_COLUMNS = ("subject_id", "known_night", "sex", "birth_date", "restricted", "merged_into", "deleted")
-CONTRIBUTION_FIELDS = tuple(field.name for field in CONTRIBUTION)
 STANDING = date(9999, 12, 31)  # stands in for "not removed" where a maximum is taken
 FINDING_COLUMNS = (
     "subject_id",
@@ -72,6 +71,7 @@ class Scorer:
         self.scoring = scoring
         self.knowledge = knowledge_of(scoring.knowledge_folder)
         self._rankers: dict[str, Ranker] = {}
+        self._vocabulary = Vocabulary(self.knowledge)
 
     def ranker(self, month: str) -> Ranker:
         """The ranker with the month's background."""
@@ -86,53 +86,19 @@ class Scorer:
             )
         return self._rankers[month]
 
-    def candidates(self, subject_id: int, chart: Chart) -> Iterator[dict[str, Any]]:
+    def candidates(self, subject_id: int, chart: Chart) -> pa.Table:
         """Rows of CANDIDATES for the nights of the range, without `night_range`."""
+        rows = CandidateRows(self._vocabulary)
         before: date | None = None
         for turn in chart.turns(self.scoring.first_screened, self.scoring.nights.last):
             if turn.night in self.scoring.nights:
-                yield from self._rows(subject_id, chart, turn, before)
+                month = month_of(turn.night)
+                ranking = self._rank(chart, turn.night, month)
+                cause = self._cause(chart, turn, before, ranking)
+                version = self.scoring.backgrounds[month].version
+                rows.add(subject_id, turn.night, ranking, cause, version, first=before is None)
             before = turn.night
-
-    def _rows(self, subject_id: int, chart: Chart, turn: Turn, before: date | None) -> Iterator[dict[str, Any]]:
-        night = turn.night
-        month = month_of(night)
-        ranking = self._rank(chart, night, month)
-        cause = self._cause(chart, turn, before, ranking)
-        if not ranking.entries and before is not None:
-            yield self._empty(subject_id, night, ranking, cause)
-        for entry in ranking.entries:
-            yield {
-                "subject_id": subject_id,
-                "night": night,
-                "rank": entry.rank,
-                "disease_id": entry.disease_id,
-                "disease_name": entry.disease_name,
-                "log10_lr": entry.log10_lr,
-                "posterior": entry.posterior,
-                "p_any": ranking.p_any,
-                "n_findings": ranking.n_findings,
-                "cause": cause,
-                "background": self.scoring.backgrounds[month].version,
-                "contributions": [
-                    {name: getattr(one, name) for name in CONTRIBUTION_FIELDS} for one in entry.contributions
-                ],
-                "expected_absent": list(entry.expected_absent),
-            }
-
-    def _empty(self, subject_id: int, night: date, ranking: Ranking, cause: str) -> dict[str, Any]:
-        """A score with nothing to rank, of rank 0: what stood before is gone."""
-        return {
-            "subject_id": subject_id,
-            "night": night,
-            "rank": 0,
-            "p_any": ranking.p_any,
-            "n_findings": ranking.n_findings,
-            "cause": cause,
-            "background": self.scoring.backgrounds[month_of(night)].version,
-            "contributions": [],
-            "expected_absent": [],
-        }
+        return rows.table()
 
     def _rank(self, chart: Chart, night: date, month: str) -> Ranking:
         evidence = [] if chart.barred(night) else chart.evidence(night, date.fromisoformat(f"{month}-01"))
@@ -147,7 +113,10 @@ class Scorer:
         earlier = month_of(before)
         if earlier == month_of(turn.night) or ranking.p_any < self.scoring.threshold:
             return "evidence"
-        passed_before = self._rank(chart, turn.night, earlier).p_any >= self.scoring.threshold
+        used = max((month for month in self.scoring.backgrounds if month <= earlier), default=None)
+        if used is None:  # what stood before was scored with a background that this run has no need of
+            return "evidence"
+        passed_before = self._rank(chart, turn.night, used).p_any >= self.scoring.threshold
         return "evidence" if passed_before else "background"
 
 
@@ -180,10 +149,9 @@ def candidates(findings: DataFrame, patients: DataFrame, scoring: Scoring) -> Da
     def score(key: tuple[Any, ...], left: pa.Table, right: pa.Table) -> pa.Table:
         scorer = scorer_of(shared.value)
         subject_id = int(key[0].as_py())
-        rows = (
-            [] if subject_id in scorer.scoring.opted_out else list(scorer.candidates(subject_id, chart_of(left, right)))
-        )
-        return pa.Table.from_pylist(rows, schema=schema)
+        if subject_id in scorer.scoring.opted_out:
+            return schema.empty_table()
+        return scorer.candidates(subject_id, chart_of(left, right))
 
     grouped = (
         findings.select(*FINDING_COLUMNS)
@@ -191,11 +159,6 @@ def candidates(findings: DataFrame, patients: DataFrame, scoring: Scoring) -> Da
         .cogroup(patients.select(*PATIENT_COLUMNS).groupBy("subject_id"))
     )
     return grouped.applyInArrow(score, from_arrow_schema(schema, prefer_timestamp_ntz=False))
-
-
-def candidate_schema() -> pa.Schema:
-    """CANDIDATES without `night_range`, which the lake fills."""
-    return pa.schema([field.remove_metadata() for field in CANDIDATES.schema if field.name != "night_range"])
 
 
 def chart_of(findings: pa.Table, demographics: pa.Table) -> Chart:

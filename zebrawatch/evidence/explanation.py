@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,39 @@ class CommonExplanation:
     posterior: float
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """Ranked diseases of one patient as of one night."""
+class Entries(Protocol):
+    """What can make the ranked diseases."""
 
-    p_any: float
-    """Posterior of any listed rare disease: 1 - P(none of them)."""
-    n_findings: int
-    """Independent findings that were weighed: repeated and implied ones count once."""
-    entries: tuple[RankedDisease, ...]
-    common: tuple[CommonExplanation, ...] = ()
-    """Common conditions that compete for the findings, the most probable first."""
+    def entries(self) -> tuple[RankedDisease, ...]:
+        """The diseases with every object of their explanation."""
+        ...
+
+
+class Ranking:
+    """Ranked diseases of one patient as of one night. Its objects are made when first asked for."""
+
+    def __init__(
+        self, p_any: float, n_findings: int, account: Entries | None = None, common: tuple[CommonExplanation, ...] = ()
+    ) -> None:
+        self.p_any = p_any
+        """Posterior of any listed rare disease: 1 - P(none of them)."""
+        self.n_findings = n_findings
+        """Independent findings that were weighed: repeated and implied ones count once."""
+        self.account = account
+        """The numbers the entries are made of; null where nothing was ranked."""
+        self.common = common
+        """Common conditions that compete for the findings, the most probable first."""
+
+    @cached_property
+    def entries(self) -> tuple[RankedDisease, ...]:
+        """The ranked diseases, each with its explanation."""
+        return () if self.account is None else self.account.entries()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ranking) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash((self.p_any, self.n_findings))
+
+    def _content(self) -> tuple[object, ...]:
+        return self.p_any, self.n_findings, self.common, self.entries

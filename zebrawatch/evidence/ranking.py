@@ -8,9 +8,11 @@ amount. docs/ranking.md has the formulas.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -95,7 +97,9 @@ DEFAULT_CALIBRATION = Calibration(
     n_controls=2703,
 )
 UNKNOWN_PERSON = Person()
-NO_MASKS: Mapping[int, float] = MappingProxyType({})
+NOTHING_COUNTED = np.zeros(0, np.bool_)
+NOTHING_PERSONAL = np.zeros(0)
+NOTHING_CHANGED: Mapping[int, float] = MappingProxyType({})
 
 
 class Finding(NamedTuple):
@@ -111,9 +115,24 @@ class Codes(NamedTuple):
 
     term: IntArray
     present: NDArray[np.bool_]
-    noise: FloatArray
-    left_out: NDArray[np.bool_]
-    """The patient is counted in the background for this term."""
+    level: LongArray
+    """Place of the finding's noise in `Ranker.levels`."""
+    counted: NDArray[np.bool_]
+    """Per term of the ontology: whether the patient is counted in the background for it; empty where for none."""
+
+
+class Score(NamedTuple):
+    """One patient against every disease; common explanations stand at the end of the arrays."""
+
+    total: FloatArray
+    """Natural log likelihood ratios."""
+    weight: FloatArray
+    """Tempered, with the prior."""
+    rare: float
+    """What the best ranked rare disease earns above the floor."""
+    common: float
+    could: float
+    """What the findings would earn, each with the disease it speaks for most."""
 
 
 class Explained(NamedTuple):
@@ -129,6 +148,14 @@ class Explained(NamedTuple):
     p_any: float
     p_common: FloatArray
     """Posterior of each common explanation."""
+    expected: IntArray
+    """(diseases, EXPECTED_SHOWN): term indices frequent in the disease and not found, most frequent first; -1 fills."""
+    test: IntArray
+    """(diseases,): term whose test would most change the answer; -1 where there is none."""
+    test_present: FloatArray
+    """(diseases,): what its presence would add to the log ratio."""
+    test_absent: FloatArray
+    """(diseases,): what its absence would take, were the test certain."""
 
 
 def _mention_order(mention: Evidence) -> tuple[date, datetime | str, str, int, str]:
@@ -231,11 +258,16 @@ class Ranker:
             knowledge, self.profiles, self.term_probability, parameters, n + self.n_common, _mask(knowledge, only)
         )
         self._pooled_start = np.searchsorted(self.pooled.disease, np.arange(n + 1, dtype=np.int32))
-        self._above: dict[int, tuple[int, ...]] = {}
+        self._above: dict[int, frozenset[int]] = {}
+        self._terms: dict[str, int | None] = {}
         self._phenotypic = np.asarray(knowledge.phenotypic)
-        self._gains = {noise: self._gain(noise) for noise in sorted(set(parameters.noise.values()))}
-        self._floors = {noise: self.floor(noise) for noise in self._gains}
-        self._most = {noise: _most_of(self.matches.start, gain) for noise, gain in self._gains.items()}
+        self.levels = sorted(set(parameters.noise.values()))
+        """The noise floors in use; what depends on one has a row for each."""
+        self._level = {origin: self.levels.index(noise) for origin, noise in parameters.noise.items()}
+        self._floors = np.stack([self.floor(noise) for noise in self.levels])
+        self._gains = np.stack([self._gain(noise) for noise in self.levels])
+        self._most = np.stack([_most_of(self.matches.start, gain) for gain in self._gains])
+        self._apart = self._gains_apart()
         self._log_prior = self._make_prior()
         self._sex = {sex: self._sex_log_ratio(sex) for sex in ("male", "female")}
 
@@ -245,11 +277,19 @@ class Ranker:
         """log ratio of a finding no disease explains, per disease (common explanations at the end)."""
         return np.asarray(np.log(noise + (1 - noise) * self.parameters.smoothing / self.crowding))
 
-    def _gain(self, noise: float) -> FloatArray:
-        """What each match adds to the floor."""
+    def _gain(self, noise: float, factor: FloatArray | None = None) -> FloatArray:
+        """What each match adds to the floor; `factor` multiplies the strength by the term matched."""
         p, m = self.parameters, self.matches
-        ratio = (p.gain * m.strength + p.smoothing) / self.crowding[m.disease]
+        strength = m.strength if factor is None else m.strength * factor[m.matched]
+        ratio = (p.gain * strength + p.smoothing) / self.crowding[m.disease]
         return np.asarray(np.log(noise + (1 - noise) * ratio) - self.floor(noise)[m.disease])
+
+    def _gains_apart(self) -> FloatArray:
+        """The gains for a patient who is counted in the background for the term matched, and so is left out of it."""
+        if not self.background.n_patients:
+            return self._gains
+        factor = self.term_probability / self._probability(without=1)
+        return np.stack([self._gain(noise, factor) for noise in self.levels])
 
     def _make_prior(self) -> FloatArray:
         """log share of every rare disease among all rare ones, and of every common condition in a chart without one."""
@@ -287,78 +327,75 @@ class Ranker:
         one whose ancestor is denied too. `unmasked_for` leaves out what is masked for that disease.
         """
         masked = set() if unmasked_for is None else set(self.knowledge.diseases[unmasked_for].ids)
-        chosen: dict[tuple[int, bool], Evidence] = {}
+        chosen: dict[str, dict[int, Evidence]] = {"present": {}, "negated": {}}
         for mention in evidence:
-            term = self.knowledge.term_index(mention.hpo_id)
-            if term is None or mention.assertion not in ("present", "negated") or not self.knowledge.phenotypic[term]:
+            found = chosen.get(mention.assertion)
+            term = self._term(mention.hpo_id)
+            if found is None or term is None or (masked and not masked.isdisjoint(mention.masked_for)):
                 continue
-            if masked and not masked.isdisjoint(mention.masked_for):
-                continue
-            key = (term, mention.assertion == "present")
-            before = chosen.get(key)
+            before = found.get(term)
             if before is None or _mention_order(mention) < _mention_order(before):
-                chosen[key] = mention
-        return self._independent(chosen)
+                found[term] = mention
+        return self._independent(chosen["present"], chosen["negated"])
 
-    def _independent(self, chosen: dict[tuple[int, bool], Evidence]) -> list[Finding]:
-        present = {term for term, is_present in chosen if is_present}
-        implied: set[int] = set()
-        for term in present:
-            implied.update(self._proper_ancestors(term))
-        denied = {term for term, is_present in chosen if not is_present} - present - implied
-        kept = []
-        for term, is_present in sorted(chosen):
-            if is_present:
-                if term not in implied:
-                    kept.append(Finding(term, True, chosen[term, True]))
-            elif term in denied and denied.isdisjoint(self._proper_ancestors(term)):
-                kept.append(Finding(term, False, chosen[term, False]))
-        return kept
+    def _term(self, hpo_id: str) -> int | None:
+        """Term index of a phenotypic abnormality; None for anything else."""
+        if hpo_id not in self._terms:
+            term = self.knowledge.term_index(hpo_id)
+            self._terms[hpo_id] = term if term is not None and self._phenotypic[term] else None
+        return self._terms[hpo_id]
 
-    def _proper_ancestors(self, term: int) -> tuple[int, ...]:
+    def _independent(self, present: dict[int, Evidence], negated: dict[int, Evidence]) -> list[Finding]:
+        implied = frozenset().union(*map(self._proper_ancestors, present))
+        kept = [(term, True, mention) for term, mention in present.items() if term not in implied]
+        if negated:
+            denied = negated.keys() - present.keys() - implied
+            kept += [(term, False, negated[term]) for term in denied if denied.isdisjoint(self._proper_ancestors(term))]
+        return [Finding._make(each) for each in sorted(kept, key=itemgetter(0))]
+
+    def _proper_ancestors(self, term: int) -> frozenset[int]:
         found = self._above.get(term)
         if found is None:
-            found = tuple(up for up in self.knowledge.ancestors(term).tolist() if up != term)
+            found = frozenset(self.knowledge.ancestors(term).tolist()) - {term}
             self._above[term] = found
         return found
 
-    def codes(self, findings: Sequence[Finding]) -> Codes:
-        """The findings as arrays."""
-        noise = self.parameters.noise
+    def codes(self, findings: Sequence[Finding], evidence: Sequence[Evidence] = ()) -> Codes:
+        """The findings as arrays. `evidence` is all there is of the patient: it says for what they are counted.
+
+        Who is counted for a term is counted for all its ancestors.
+        """
+        text = self._level["text"]
         return Codes(
             np.array([finding.term for finding in findings], np.int32),
             np.array([finding.present for finding in findings], np.bool_),
-            np.array([noise.get(finding.mention.origin, noise["text"]) for finding in findings], np.float64),
-            np.array([finding.mention.in_background for finding in findings], np.bool_),
+            np.array([self._level.get(finding.mention.origin, text) for finding in findings], np.int64),
+            self._counted(evidence or [finding.mention for finding in findings]),
         )
+
+    def _counted(self, evidence: Sequence[Evidence]) -> NDArray[np.bool_]:
+        ids = {mention.hpo_id for mention in evidence if mention.in_background} if self.background.n_patients else ()
+        if not ids:
+            return NOTHING_COUNTED
+        counted = np.zeros(len(self.knowledge.terms), np.bool_)
+        for each in ids:
+            term = self.knowledge.term_index(each)
+            if term is not None:
+                counted[self.knowledge.ancestors(term)] = True
+        return counted
 
     def log_ratios(self, codes: Codes) -> FloatArray:
         """Natural log likelihood ratio of every disease from its findings; common explanations stand at the end."""
-        total = np.zeros(len(self.crowding))
-        for noise, floor in self._floors.items():
-            n = int(np.count_nonzero(codes.present & (codes.noise == noise)))
-            if n:
-                total += n * floor
-        corrected = self._left_out_factors(codes)
-        for noise, gain in self._gains.items():
-            chosen = codes.present & (codes.noise == noise)
-            if corrected is not None:
-                _add_corrected(
-                    codes.term[chosen & codes.left_out], noise, self.parameters.gain, self.parameters.smoothing,
-                    self.crowding, corrected, *self.matches, total,
-                )  # fmt: skip
-                chosen = chosen & ~codes.left_out
-            _add(codes.term[chosen], self.matches.start, self.matches.disease, gain, total)
-        denied = codes.term[~codes.present]
-        if len(denied):
-            _deny(denied, self.parameters.negated_weight, self.term_probability, *self.profiles[:3], total)
-        return total
+        return self._score(codes, NOTHING_PERSONAL).total
 
-    def _left_out_factors(self, codes: Codes) -> FloatArray | None:
-        """Per term: P(term) with the patient over P(term) without; None where that changes nothing."""
-        if not self.background.n_patients or not codes.left_out.any():
-            return None
-        return np.asarray(self.term_probability / self._probability(without=1))
+    def _score(self, codes: Codes, personal: FloatArray) -> Score:
+        n, p = len(self.knowledge.diseases), self.parameters
+        total, weight = np.zeros(len(self.crowding)), np.empty(len(self.crowding))
+        earned_rare, earned_common, could = _score(
+            *codes, personal, n, *self.matches[:3], self._gains, self._apart, self._floors, self._most,
+            p.negated_weight, self.term_probability, *self.profiles[:3], p.temperature, self._log_prior, total, weight,
+        )  # fmt: skip
+        return Score(total, weight, earned_rare, earned_common, could)
 
     def _probability(self, *, without: int) -> FloatArray:
         """P(term) in the background, with that many patients who have it left out."""
@@ -370,88 +407,75 @@ class Ranker:
 
     def explain(self, codes: Codes, personal: Sequence[FloatArray] = (), *, top: int = 10) -> Explained:
         """Full likelihood ratios of one patient and the account of the first `top`, as numbers."""
-        n = len(self.knowledge.diseases)
-        total = self.log_ratios(codes)
-        for each in personal:
-            total[:n] += each
-        return self._explained(codes, total, self.evidence_for_any(codes, total), top)
+        together = np.sum(personal, axis=0) if len(personal) else NOTHING_PERSONAL
+        score = self._score(codes, together)
+        return self._explained(codes, score, self._evidence(score), top)
 
-    def _explained(self, codes: Codes, total: FloatArray, evidence: float, top: int) -> Explained:
-        n = len(self.knowledge.diseases)
-        posterior = self.posterior(total, evidence)
-        first = self._first(posterior[:n], top)
-        contribution, matched = self._account(codes, first)
-        p_common = posterior[n:]
-        return Explained(
-            first, total[first], posterior[first], contribution, matched, min(1.0, float(posterior[:n].sum())), p_common
+    def _explained(self, codes: Codes, score: Score, evidence: float, top: int) -> Explained:
+        n, p = len(self.knowledge.diseases), self.parameters
+        p_any = self.calibration.probability(evidence, p.any_prevalence)
+        rare, rest = score.weight[:n], score.weight[n:]
+        most, most_rest = float(rare.max()), max(float(rest.max()), LOG_NONE)
+        shares_rest = np.exp(rest - most_rest)
+        norm_rest = float(shares_rest.sum()) + math.exp(LOG_NONE - most_rest)
+        norm = float(np.exp(rare - most).sum())
+        first, contribution, matched, expected, test, present, absent = self._account(
+            codes, _largest(rare, max(0, min(top, len(self.ranked))))
         )
+        posterior = p_any * np.exp(rare[first] - most) / norm
+        p_common = (1 - p_any) * shares_rest / norm_rest
+        return Explained(
+            first, score.total[first], posterior, contribution, matched, p_any, p_common,
+            expected, test, present, absent,
+        )  # fmt: skip
 
-    def _account(self, codes: Codes, diseases: LongArray) -> tuple[FloatArray, IntArray]:
-        corrected = self._left_out_factors(codes)
-        factors = np.ones(1) if corrected is None else corrected
-        p = self.parameters
-        contribution = np.zeros((len(diseases), len(codes.term)))
-        matched = np.full((len(diseases), len(codes.term)), -1, np.int32)
+    def _account(
+        self, codes: Codes, diseases: LongArray
+    ) -> tuple[LongArray, FloatArray, IntArray, IntArray, IntArray, FloatArray, FloatArray]:
+        """The diseases; per disease and finding its contribution and match; what is missing; the most telling test."""
+        n, p = len(diseases), self.parameters
+        contribution = np.zeros((n, len(codes.term)))
+        matched = np.full((n, len(codes.term)), -1, np.int32)
+        expected = np.full((n, EXPECTED_SHOWN), -1, np.int32)
+        test, present, absent = np.full(n, -1, np.int32), np.zeros(n), np.zeros(n)
         _account(
-            codes.term, codes.present, codes.noise, codes.left_out & (corrected is not None), factors, diseases,
-            p.gain, p.smoothing, self.crowding, *self.matches,
+            *codes, diseases, *self.matches[:3], self._gains, self._apart, self._floors,
             p.negated_weight, self.term_probability, *self.profiles[:3], contribution, matched,
         )  # fmt: skip
-        return contribution, matched
+        _missing(
+            codes.term, codes.present, diseases, self.knowledge.ancestor_start, self.knowledge.ancestor,
+            self._pooled_start, self.pooled.term, self.pooled.probability, self._phenotypic, self.term_probability,
+            EXPECTED_SHARE, p.noise["text"], p.gain, p.smoothing, self.crowding, expected, test, present, absent,
+        )  # fmt: skip
+        return diseases, contribution, matched, expected, test, present, absent
 
-    def evidence_for_any(self, codes: Codes, total: FloatArray, masked: Mapping[int, float] = NO_MASKS) -> float:
+    def evidence_for_any(self, codes: Codes, changed: Mapping[int, float] = NOTHING_CHANGED) -> float:
         """Evidence for "some listed rare disease": how much one disease explains of all that the findings could say.
 
         (e - w·c) / sqrt(i + s): e is the log ratio the best rare disease earns above the floor, c what the best common
         condition earns, i the sum of what each finding would earn with the disease it speaks for most. Findings of
         several patients mixed have the same i as one patient's, but no disease that explains many of them; a chart full
-        of complaints has a large i, and something explains a part of that by chance. `masked` has the log ratios above
-        the floor of diseases for which some findings do not count.
+        of complaints has a large i, and something explains a part of that by chance. `changed` gives other log ratios
+        above the floor for some diseases (-inf for those that are not to be ranked).
         """
-        p, n = self.parameters, len(self.knowledge.diseases)
-        earned = total.copy()
-        could = 0.0
-        for noise, floor in self._floors.items():
-            chosen = codes.present & (codes.noise == noise)
-            if chosen.any():
-                earned -= int(np.count_nonzero(chosen)) * floor
-                could += float(self._most[noise][codes.term[chosen]].sum())
-        for disease, above_floor in masked.items():
-            earned[disease] = above_floor
-        rare = float(earned[self.ranked].max()) if len(self.ranked) else 0.0
-        common = max(0.0, float(earned[n:].max()))
-        return max(0.0, rare - p.common_weight * common) / float(np.sqrt(could + p.evidence_size))
+        return self._evidence(self._score(codes, NOTHING_PERSONAL), codes, changed)
 
-    def _shares(self, total: FloatArray) -> FloatArray:
-        """Shares within the rare diseases, and within the rest with `none`; each adds up to 1."""
-        n = len(self.knowledge.diseases)
-        weights = self.parameters.temperature * total
-        weights += self._log_prior
-        rare, rest = weights[:n], weights[n:]
-        rare -= float(rare.max())
-        most_rest = max(float(rest.max()), LOG_NONE)
-        rest -= most_rest
-        shares = np.exp(weights)
-        shares[:n] /= float(shares[:n].sum())
-        shares[n:] /= float(shares[n:].sum()) + float(np.exp(LOG_NONE - most_rest))
-        return shares
+    def _evidence(
+        self, score: Score, codes: Codes | None = None, changed: Mapping[int, float] = NOTHING_CHANGED
+    ) -> float:
+        p, n, rare = self.parameters, len(self.knowledge.diseases), score.rare
+        if changed and codes is not None:
+            earned = score.total[:n] - self.floors_of(codes)[:n]
+            earned[np.isneginf(self._log_prior[:n])] = -np.inf
+            for disease, value in changed.items():
+                earned[disease] = value
+            rare = float(earned.max())
+        return max(0.0, rare - p.common_weight * score.common) / math.sqrt(score.could + p.evidence_size)
 
-    def posterior(self, total: FloatArray, evidence: float) -> FloatArray:
-        """Shares of rare diseases and common explanations; the rest is `none of them`, whose log ratio is 0.
-
-        Within the rare ones and within the rest by Bayes' rule with the tempered ratios; between the two by the
-        calibration of the evidence for any, at the stated prevalence of any rare disease.
-        """
-        n = len(self.knowledge.diseases)
-        shares = self._shares(total)
-        p_any = self.calibration.probability(evidence, self.parameters.any_prevalence)
-        shares[:n] *= p_any
-        shares[n:] *= 1 - p_any
-        return shares
-
-    def _first(self, posterior: FloatArray, top: int) -> LongArray:
-        """The `top` most probable diseases; ties by index."""
-        return np.asarray(_largest(posterior, max(0, min(top, len(self.ranked)))))
+    def floors_of(self, codes: Codes) -> FloatArray:
+        """Sum of the floors of the present findings, per disease."""
+        counts = np.bincount(codes.level[codes.present], minlength=len(self.levels))
+        return np.asarray(counts @ self._floors)
 
     def rank(self, evidence: Sequence[Evidence], person: Person = UNKNOWN_PERSON, *, top: int = 10) -> Ranking:
         """Rank all diseases and explain the first `top`.
@@ -460,31 +484,26 @@ class Ranker:
         assertions than present and negated are left out. Without a present finding the list is empty.
         """
         findings = self.findings(evidence)
-        codes = self.codes(findings)
+        codes = self.codes(findings, evidence)
+        if not codes.present.any():
+            return Ranking(self.parameters.any_prevalence, len(findings))
         personal = self._personal(person, _age(evidence, person))
-        total = self.log_ratios(codes)
-        n = len(self.knowledge.diseases)
-        for _, each in personal:
-            total[:n] += each
+        score = self._score(codes, np.sum([each for _, each in personal], axis=0) if personal else NOTHING_PERSONAL)
         masked: dict[int, tuple[list[Finding], Codes]] = {}
         earned: dict[int, float] = {}
         for disease in sorted(self._masked(evidence)):
-            left = self.findings(evidence, unmasked_for=disease)
-            masked[disease] = (left, self.codes(left))
-            contribution, _ = self._account(masked[disease][1], np.array([disease]))
-            total[disease] = contribution.sum() + sum(each[disease] for _, each in personal)
-            counted = masked[disease][1]
-            floors = sum(self._floors[noise][disease] for noise in counted.noise[counted.present].tolist())
-            earned[disease] = float(total[disease] - floors)
-        explained = self._explained(codes, total, self.evidence_for_any(codes, total, earned), top)
-        if not codes.present.any():
-            return Ranking(self.parameters.any_prevalence, len(findings), (), ())
-        seen = self._seen(findings)
-        entries = tuple(
-            self._entry(place, explained, findings, masked.get(int(disease)), personal, seen)
-            for place, disease in enumerate(explained.disease)
-        )
-        return Ranking(explained.p_any, len(findings), entries, self._common(explained))
+            findings_left = self.findings(evidence, unmasked_for=disease)
+            left = self.codes(findings_left, evidence)
+            masked[disease] = (findings_left, left)
+            ratio = float(self._account(left, np.array([disease]))[1].sum())
+            ratio += sum(float(each[disease]) for _, each in personal)
+            score.weight[disease] += self.parameters.temperature * (ratio - score.total[disease])
+            score.total[disease] = ratio
+            if not np.isneginf(self._log_prior[disease]):
+                earned[disease] = ratio - float(self.floors_of(left)[disease])
+        explained = self._explained(codes, score, self._evidence(score, codes, earned), top)
+        account = Account(self, explained, tuple(findings), tuple(personal), masked)
+        return Ranking(explained.p_any, len(findings), account, self._common(explained))
 
     def _masked(self, evidence: Sequence[Evidence]) -> set[int]:
         ids = {each for mention in evidence for each in mention.masked_for}
@@ -492,54 +511,84 @@ class Ranker:
 
     def _common(self, explained: Explained) -> tuple[CommonExplanation, ...]:
         """Common explanations that hold at least one percent of the posterior, the most probable first."""
-        found = [
-            CommonExplanation(condition.name, float(share))
-            for condition, share in zip(COMMON_CONDITIONS, explained.p_common, strict=True)
-            if share >= COMMON_SHOWN
-        ]
+        shown = np.flatnonzero(explained.p_common >= COMMON_SHOWN).tolist()
+        found = [CommonExplanation(COMMON_CONDITIONS[each].name, float(explained.p_common[each])) for each in shown]
         return tuple(sorted(found, key=lambda each: (-each.posterior, each.name)))
 
-    # --- explaining ---
 
-    def _entry(
+class Account:
+    """The account of one patient's first diseases: numbers, from which the objects are made when asked for."""
+
+    def __init__(
         self,
-        place: int,
+        ranker: Ranker,
         explained: Explained,
-        findings: Sequence[Finding],
-        masked: tuple[list[Finding], Codes] | None,
-        personal: Sequence[tuple[str, FloatArray]],
-        seen: NDArray[np.bool_],
-    ) -> RankedDisease:
+        findings: tuple[Finding, ...],
+        personal: tuple[tuple[str, FloatArray], ...],
+        masked: Mapping[int, tuple[list[Finding], Codes]],
+    ) -> None:
+        self.ranker, self.explained, self.findings = ranker, explained, findings
+        self.personal, self.masked = personal, masked
+
+    def entries(self) -> tuple[RankedDisease, ...]:
+        """The diseases with every object of their explanation."""
+        return tuple(self._entry(place) for place in range(len(self.explained.disease)))
+
+    def _entry(self, place: int) -> RankedDisease:
+        explained, knowledge = self.explained, self.ranker.knowledge
         disease = int(explained.disease[place])
-        contribution, matched = explained.contribution[place], explained.matched[place]
-        if masked is not None:
-            findings = masked[0]
-            account = self._account(masked[1], np.array([disease]))
-            contribution, matched = account[0][0], account[1][0]
+        findings, numbers, row = self.of(place)
         parts = [
-            self._contribution(finding, float(value), int(match))
-            for finding, value, match in zip(findings, contribution, matched, strict=True)
+            self._contribution(finding, value, match)
+            for finding, value, match in zip(
+                findings, numbers.contribution[row].tolist(), numbers.matched[row].tolist(), strict=True
+            )
         ]
         parts += [
             Contribution("", label, None, None, float(each[disease]) / LN10, "person", "present")
-            for label, each in personal
+            for label, each in self.personal
             if each[disease] != 0.0
         ]
         parts.sort(key=lambda each: (-each.log10_lr, each.hpo_id, each.assertion))
-        expected = self._expected(disease, self._seen(findings) if masked is not None else seen)
+        test = int(numbers.test[row])
         return RankedDisease(
             rank=place + 1,
-            disease_id=self.knowledge.diseases[disease].id,
-            disease_name=self.knowledge.diseases[disease].name,
+            disease_id=knowledge.diseases[disease].id,
+            disease_name=knowledge.diseases[disease].name,
             log10_lr=float(explained.log_ratio[place]) / LN10,
             posterior=float(explained.posterior[place]),
             contributions=tuple(parts),
-            expected_absent=tuple(self.knowledge.terms[term] for term in expected[0][:EXPECTED_SHOWN].tolist()),
-            next_test=self._next_test(expected, findings, disease),
+            expected_absent=tuple(knowledge.terms[term] for term in numbers.expected[row].tolist() if term >= 0),
+            next_test=None
+            if test < 0
+            else NextTest(
+                knowledge.terms[test],
+                knowledge.labels[test],
+                float(numbers.test_present[row]) / LN10,
+                float(numbers.test_absent[row]) / LN10,
+            ),
         )
 
+    def of(self, place: int) -> tuple[Sequence[Finding], Explained, int]:
+        """The findings that count for a disease, the numbers that hold for it, and its row in them."""
+        disease = int(self.explained.disease[place])
+        if disease not in self.masked:
+            return self.findings, self.explained, place
+        findings, codes = self.masked[disease]
+        alone = np.array([disease])
+        _, contribution, matched, expected, test, present, absent = self.ranker._account(codes, alone)
+        only = self.explained._replace(
+            contribution=contribution,
+            matched=matched,
+            expected=expected,
+            test=test,
+            test_present=present,
+            test_absent=absent,
+        )
+        return findings, only, 0
+
     def _contribution(self, finding: Finding, value: float, matched: int) -> Contribution:
-        knowledge, mention = self.knowledge, finding.mention
+        knowledge, mention = self.ranker.knowledge, finding.mention
         return Contribution(
             hpo_id=knowledge.terms[finding.term],
             label=knowledge.labels[finding.term],
@@ -553,47 +602,6 @@ class Ranker:
             end=mention.end,
             quote=mention.quote,
             known_night=mention.known_night,
-        )
-
-    def _seen(self, findings: Sequence[Finding]) -> NDArray[np.bool_]:
-        """Per term: whether it is present or implied by what is."""
-        seen = np.zeros(len(self.knowledge.terms), np.bool_)
-        for finding in findings:
-            if finding.present:
-                seen[finding.term] = True
-                seen[list(self._proper_ancestors(finding.term))] = True
-        return seen
-
-    def _expected(self, disease: int, seen: NDArray[np.bool_]) -> tuple[IntArray, FloatArray]:
-        """Terms frequent in the disease that are not among the findings nor implied by one, most frequent first."""
-        low, high = self._pooled_start[disease], self._pooled_start[disease + 1]
-        term, share = self.pooled.term[low:high], self.pooled.probability[low:high]
-        missing = (share >= EXPECTED_SHARE) & ~seen[term] & self._phenotypic[term]
-        term, share = term[missing], share[missing]
-        order = np.lexsort((term, -share))
-        return term[order], share[order]
-
-    def _next_test(
-        self, expected: tuple[IntArray, FloatArray], findings: Sequence[Finding], disease: int
-    ) -> NextTest | None:
-        """The expected finding whose test would, on average, move the log ratio most.
-
-        That is the largest sum of what its presence would add and its absence would take, each weighted by how probable
-        it is in the disease, among findings not yet known to be absent.
-        """
-        denied = [finding.term for finding in findings if not finding.present]
-        term, share = expected
-        common = self.term_probability[term]
-        open_ = (common < share) & ~np.isin(term, denied)
-        if not open_.any():
-            return None
-        term, share, common = term[open_], share[open_], common[open_]
-        ratio = (self.parameters.gain * share / common + self.parameters.smoothing) / self.crowding[disease]
-        if_present, if_absent = np.log10(ratio), np.log10((1 - share) / (1 - common))
-        best = int(np.argmax(share * if_present - (1 - share) * if_absent))
-        found = int(term[best])
-        return NextTest(
-            self.knowledge.terms[found], self.knowledge.labels[found], float(if_present[best]), float(if_absent[best])
         )
 
 
@@ -651,39 +659,55 @@ def _most_of(start, gain):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _add(terms, start, disease, gain, total):  # type: ignore[no-untyped-def]
-    for term in terms:
-        for e in range(start[term], start[term + 1]):
-            total[disease[e]] += gain[e]
+def _score(  # type: ignore[no-untyped-def]
+    terms, present, level, counted, personal, n, start, disease, matched, gains, apart, floors, most,
+    belief, background, p_start, p_disease, probability, temperature, log_prior, total, weight,
+):  # fmt: skip
+    """Fill `total` (log ratios) and `weight` (tempered, with the prior).
 
-
-@numba.njit(cache=True)
-def _add_corrected(  # type: ignore[no-untyped-def]
-    terms, noise, gain, smoothing, crowding, factors, start, disease, matched, strength, total
-):
-    for term in terms:
-        for e in range(start[term], start[term + 1]):
-            total[disease[e]] += _gain_of(
-                strength[e] * factors[matched[e]], noise, gain, smoothing, crowding[disease[e]]
-            )
-
-
-@numba.njit(cache=True)
-def _gain_of(strength, noise, gain, smoothing, crowding):  # type: ignore[no-untyped-def]
-    ratio = (gain * strength + smoothing) / crowding
-    return np.log(noise + (1.0 - noise) * ratio) - np.log(noise + (1.0 - noise) * smoothing / crowding)
+    Gives what the best ranked rare disease and the best common condition earn above the floor, and what all findings
+    could earn together.
+    """
+    counts = np.zeros(len(floors))
+    could = 0.0
+    for i in range(len(terms)):
+        term, row = terms[i], level[i]
+        if not present[i]:
+            for e in range(p_start[term], p_start[term + 1]):
+                total[p_disease[e]] += _denial(probability[e], background[term], belief)
+            continue
+        counts[row] += 1.0
+        could += most[row, term]
+        gain, other = gains[row], apart[row]
+        if len(counted) == 0:
+            for e in range(start[term], start[term + 1]):
+                total[disease[e]] += gain[e]
+        elif counted[term]:  # then for all it could match through, too
+            for e in range(start[term], start[term + 1]):
+                total[disease[e]] += other[e]
+        else:
+            for e in range(start[term], start[term + 1]):
+                total[disease[e]] += other[e] if counted[matched[e]] else gain[e]
+    for d in range(len(personal)):
+        total[d] += personal[d]
+    rare = common = 0.0
+    for d in range(n):
+        if total[d] > rare and log_prior[d] > -np.inf:
+            rare = total[d]
+    for d in range(n, len(total)):
+        common = max(common, total[d])
+    for row in range(len(floors)):
+        if counts[row] > 0.0:
+            for d in range(len(total)):
+                total[d] += counts[row] * floors[row, d]
+    for d in range(len(total)):
+        weight[d] = temperature * total[d] + log_prior[d]
+    return rare, common, could
 
 
 @numba.njit(cache=True)
 def _denial(probability, common, belief):  # type: ignore[no-untyped-def]
     return min(0.0, np.log((1.0 - belief * probability) / (1.0 - belief * common)))
-
-
-@numba.njit(cache=True)
-def _deny(terms, belief, background, start, disease, probability, total):  # type: ignore[no-untyped-def]
-    for term in terms:
-        for e in range(start[term], start[term + 1]):
-            total[disease[e]] += _denial(probability[e], background[term], belief)
 
 
 @numba.njit(cache=True)
@@ -700,21 +724,75 @@ def _place(start, disease, term, wanted):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _account(  # type: ignore[no-untyped-def]
-    terms, present, noise, left_out, factors, diseases, gain, smoothing, crowding,
-    start, disease, matched, strength, belief, background, p_start, p_disease, probability, out, out_matched,
+    terms, present, level, counted, diseases, start, disease, matched, gains, apart, floors,
+    belief, background, p_start, p_disease, probability, out, out_matched,
 ):  # fmt: skip
-    for j in range(len(diseases)):
-        d = diseases[j]
-        for i in range(len(terms)):
+    """Contribution of every finding to each disease, and the term it matches."""
+    for i in range(len(terms)):
+        for j in range(len(diseases)):
+            d = diseases[j]
             if present[i]:
-                out[j, i] = np.log(noise[i] + (1.0 - noise[i]) * smoothing / crowding[d])
+                out[j, i] = floors[level[i], d]
                 e = _place(start, disease, terms[i], d)
                 if e >= 0:
-                    much = strength[e] * factors[matched[e]] if left_out[i] else strength[e]
-                    out[j, i] += _gain_of(much, noise[i], gain, smoothing, crowding[d])
+                    left_out = len(counted) > 0 and counted[matched[e]]
+                    out[j, i] += apart[level[i], e] if left_out else gains[level[i], e]
                     out_matched[j, i] = matched[e]
             else:
                 e = _place(p_start, p_disease, terms[i], d)
                 if e >= 0:
                     out[j, i] = _denial(probability[e], background[terms[i]], belief)
                     out_matched[j, i] = terms[i]
+
+
+@numba.njit(cache=True)
+def _missing(  # type: ignore[no-untyped-def]
+    terms, present, diseases, ancestor_start, ancestor, start, pooled_term, pooled_share, phenotypic, background,
+    least, noise, gain, smoothing, crowding, expected, test, test_present, test_absent,
+):  # fmt: skip
+    """Terms frequent in each disease that are neither found nor implied, and the most telling test among them.
+
+    That is the term with the largest sum of what its presence would add and its absence would take, each weighted by
+    how probable it is in the disease: the test that on average moves the log ratio most, if the disease is the right
+    one. A term that is denied, or whose ancestor is, is expected but needs no test.
+    """
+    seen = np.zeros(len(phenotypic), np.bool_)
+    denied = np.zeros(len(phenotypic), np.bool_)
+    for i in range(len(terms)):
+        if present[i]:
+            for k in range(ancestor_start[terms[i]], ancestor_start[terms[i] + 1]):
+                seen[ancestor[k]] = True
+        else:
+            denied[terms[i]] = True
+    wanted = expected.shape[1]
+    share = np.zeros(wanted)
+    for j in range(len(diseases)):
+        d = diseases[j]
+        share[:] = 0.0
+        most = 0.0
+        for e in range(start[d], start[d + 1]):
+            term, p = pooled_term[e], pooled_share[e]
+            if p < least or seen[term] or not phenotypic[term]:
+                continue
+            if p > share[wanted - 1]:
+                place = wanted - 1
+                while place > 0 and p > share[place - 1]:
+                    share[place] = share[place - 1]
+                    expected[j, place] = expected[j, place - 1]
+                    place -= 1
+                share[place] = p
+                expected[j, place] = term
+            ruled_out = False
+            for k in range(ancestor_start[term], ancestor_start[term + 1]):
+                ruled_out |= denied[ancestor[k]]
+            common = background[term]
+            if ruled_out or common >= p:
+                continue
+            if_present = np.log(noise + (1.0 - noise) * (gain * p / common + smoothing) / crowding[d])
+            if_absent = np.log((1.0 - p) / (1.0 - common))
+            worth = p * if_present - (1.0 - p) * if_absent
+            if worth > most:
+                most = worth
+                test[j] = term
+                test_present[j] = if_present
+                test_absent[j] = if_absent

@@ -76,16 +76,25 @@ class SlowDisease:
                 self.profile[term] = max(self.profile.get(term, 0.0), share * value)
         self.crowding = max(mass + share * lent_mass, 0.1) ** p.mass_power + p.smoothing
 
-    def log_ratio(self, term: int, noise: float, background: Sequence[float]) -> float:
-        """Natural log likelihood ratio of one present finding."""
-        p, best = self.parameters, 0.0
+    def log_ratio(
+        self, term: int, noise: float, background: Sequence[float], without: Mapping[int, float] | None = None
+    ) -> float:
+        """Natural log likelihood ratio of one present finding.
+
+        `without` gives P(term) in the background without the patient, for the terms the patient is counted for: the
+        match stays the one that is best with the patient, its strength is that without.
+        """
+        p, best, through = self.parameters, 0.0, term
         for up in self.knowledge.ancestors(term).tolist():
             strength = self.profile.get(up, 0.0) / background[up]
             if up != term:
                 strength *= p.ancestor_weight if up in self.own else p.sibling_weight
                 if background[up] > p.commonest_ancestor or strength <= 1.0:
                     continue
-            best = max(best, strength)
+            if strength > best:
+                best, through = strength, up
+        if without is not None and through in without:
+            best *= background[through] / without[through]
         return log(noise + (1 - noise) * (p.gain * best + p.smoothing) / self.crowding)
 
     def denied_log_ratio(self, term: int, background: Sequence[float]) -> float:
