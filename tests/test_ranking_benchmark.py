@@ -11,7 +11,16 @@ from knowledge_samples import knowledge_files, whole_knowledge
 
 from zebrawatch.benchmarks.baselines import Baseline
 from zebrawatch.benchmarks.cases import Case
-from zebrawatch.benchmarks.ranking import Bench, changed_score, independent, ours, prepare, with_noise, without_papers
+from zebrawatch.benchmarks.ranking import (
+    Bench,
+    changed_score,
+    codes_of,
+    independent,
+    ours,
+    prepare,
+    with_noise,
+    without_papers,
+)
 from zebrawatch.benchmarks.ranking import run as run_benchmark
 from zebrawatch.benchmarks.ranking_folds import folds_of
 from zebrawatch.evidence.background import Background
@@ -57,17 +66,9 @@ def test_a_disease_known_from_one_paper_loses_its_profile(bench: Bench) -> None:
     assert spasticity is not None
     assert changed.probability[place][spasticity] < bench.ranker.own_profiles.probability.max()
     terms = independent(bench.knowledge, [spasticity])
-    assert changed_score(bench, changed, place, terms) < bench.ranker.log_ratios(_codes(bench, terms))[index]
+    assert changed_score(bench, changed, place, terms) < bench.ranker.log_ratios(codes_of(bench.ranker, terms))[index]
     dense, own = changed.baseline[2 * index]
     assert not own.any() and not dense.any()
-
-
-def _codes(bench: Bench, terms: np.ndarray) -> object:  # type: ignore[type-arg]
-    from zebrawatch.evidence.ranking import Codes
-
-    n = len(terms)
-    noise = np.full(n, bench.ranker.parameters.noise["text"])
-    return Codes(terms, np.ones(n, np.bool_), noise, np.zeros(n, np.bool_))
 
 
 def test_noise_adds_and_drops_the_same_way_every_time(bench: Bench) -> None:
