@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from knowledge_samples import whole_knowledge
 
 from zebrawatch.engine.candidate_rows import CandidateRows, Vocabulary, candidate_schema
+from zebrawatch.engine.score import FINDING_COLUMNS, Scoring, candidates
 from zebrawatch.evidence.background import Background
-from zebrawatch.evidence.ranking import Evidence, Person, Ranker
+from zebrawatch.evidence.ranking import Evidence, Person, Ranker, RankingParameters
+from zebrawatch.nights import NightRange
 from zebrawatch.schemas import CONTRIBUTION
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 NIGHT = date(2025, 5, 3)
 MARFAN = ("HP:0001083", "HP:0002616", "HP:0001166", "HP:0000767")
@@ -54,3 +61,42 @@ def test_a_first_score_of_nothing_gives_no_row(ranker: Ranker) -> None:
     rows = CandidateRows(Vocabulary(ranker.knowledge))
     rows.add(5, NIGHT, ranker.rank([]), "evidence", "background@2025-05", first=True)
     assert rows.table().num_rows == 0 and rows.table().schema == candidate_schema()
+
+
+def test_under_spark_a_month_without_a_background_is_no_failure(
+    spark: SparkSession, tmp_path: Path, ranker: Ranker
+) -> None:
+    """Scored in May; a first finding in January stood under a background that the run was not given."""
+    ranker.knowledge.save(tmp_path)
+    nights = [date(2025, 1, 5), *[date(2025, 5, 2)] * 3]
+    findings = [
+        (1, f"note {n}", "text", hpo_id, "present", "patient", 0, 4, "long", None, night, night, None, None)
+        for n, (hpo_id, night) in enumerate(zip(MARFAN, nights, strict=True))
+    ]
+    kinds = ["long", *["string"] * 5, "int", "int", "string", "timestamp", *["date"] * 3, "array<string>"]
+    columns = ", ".join(f"`{name}` {kind}" for name, kind in zip(FINDING_COLUMNS, kinds, strict=True))
+    people = [(1, date(2025, 1, 1), "male", date(2000, 1, 1), False, None, False)]
+    scoring = Scoring(
+        run_id="run",
+        knowledge_folder=str(tmp_path),
+        backgrounds={"2025-05": Background.default(ranker.knowledge)},
+        parameters=RankingParameters(),
+        nights=NightRange(date(2025, 5, 1), date(2025, 5, 3)),
+        first_screened=date(2025, 1, 1),
+        top=5,
+        threshold=0.008,
+        terms=frozenset(MARFAN),
+    )
+    frame = candidates(
+        spark.createDataFrame(findings, columns),
+        spark.createDataFrame(
+            people,
+            "subject_id long, known_night date, sex string, birth_date date, restricted boolean, merged_into long, "
+            "deleted boolean",
+        ),
+        scoring,
+    )
+    rows = frame.orderBy("rank").collect()
+    assert [(row["night"], row["rank"]) for row in rows] == [(date(2025, 5, 2), rank) for rank in range(1, 6)]
+    assert rows[0]["disease_id"] == "OMIM:154700" and rows[0]["p_any"] > scoring.threshold
+    assert rows[0]["cause"] == "evidence" and {one["quote"] for one in rows[0]["contributions"]} >= {"long"}

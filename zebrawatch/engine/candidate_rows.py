@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from zebrawatch.evidence.explanation import Ranking
-from zebrawatch.evidence.ranking import LN10, Account
+from zebrawatch.evidence.ranking import LN10, Account, Explained
+from zebrawatch.evidence.ranking import Finding as FoundTerm
 from zebrawatch.knowledge.diseases import Knowledge
 from zebrawatch.schemas import CANDIDATES, CONTRIBUTION
 
@@ -60,6 +62,9 @@ class CandidateRows:
     _values: list[Any] = field(default_factory=list)
     _of_mention: list[Any] = field(default_factory=list)
     _expected: list[Any] = field(default_factory=list)
+    _lengths: list[Any] = field(default_factory=list)
+    """Contributions of every row."""
+    _expected_lengths: list[Any] = field(default_factory=list)
 
     def add(self, subject_id: int, night: date, ranking: Ranking, cause: str, background: str, *, first: bool) -> None:
         """Rows of one score; one of rank 0 where nothing is left of what stood before (`first`: nothing did)."""
@@ -67,45 +72,52 @@ class CandidateRows:
         account = ranking.account
         if not isinstance(account, Account) or not len(account.explained.disease):
             if not first:
-                self._row((subject_id, night, 0, None, None, None, None, *common))
+                self._nothing((subject_id, night, 0, None, None, None, None, *common))
             return
-        at = len(self._mentions)
-        self._mentions += [_mention(finding.mention) for finding in account.findings]
         explained, diseases = account.explained, self.vocabulary.knowledge.diseases
         ratios, posteriors = (explained.log_ratio / LN10).tolist(), explained.posterior.tolist()
         for place, disease in enumerate(explained.disease.tolist()):
             known = diseases[disease]
-            self._row(
-                (subject_id, night, place + 1, known.id, known.name, ratios[place], posteriors[place], *common),
-                account, place, at,
-            )  # fmt: skip
-
-    def _row(self, row: tuple[Any, ...], account: Account | None = None, place: int = 0, at: int = 0) -> None:
-        self._rows.append(row)
-        if account is None:
-            for parts in (self._terms, self._matched, self._values, self._of_mention, self._expected):
-                parts.append(np.zeros(0, np.int64))
+            self._rows.append(
+                (subject_id, night, place + 1, known.id, known.name, ratios[place], posteriors[place], *common)
+            )
+        if account.masked.keys().isdisjoint(explained.disease.tolist()):
+            self._parts(account, account.findings, explained, np.arange(len(explained.disease)))
             return
-        findings, numbers, number = account.of(place)
-        disease = int(account.explained.disease[place])
-        if findings is not account.findings:  # some do not count for this disease
-            at = len(self._mentions)
-            self._mentions += [_mention(finding.mention) for finding in findings]
-        personal = [(label, float(each[disease])) for label, each in account.personal if each[disease] != 0.0]
-        n = len(personal)
-        terms = np.array(
-            [*(self.vocabulary.place(label) for label, _ in personal), *(finding.term for finding in findings)],
-            np.int64,
-        )
-        values = np.concatenate([[value for _, value in personal], numbers.contribution[number]])
-        matched = np.concatenate([np.full(n, -1), numbers.matched[number]])
-        of_mention = np.concatenate([np.zeros(n, np.int64), np.arange(at, at + len(findings))])
-        order = np.argsort(-values, kind="stable")  # findings come in order of their ids, what is no finding first
-        self._terms.append(terms[order])
-        self._matched.append(matched[order])
-        self._values.append(values[order] / LN10)
-        self._of_mention.append(of_mention[order])
-        expected = numbers.expected[number]
+        for place in range(len(explained.disease)):
+            findings, numbers, row = account.of(place)
+            self._parts(account, findings, numbers, np.array([row]), explained.disease[[place]])
+
+    def _nothing(self, row: tuple[Any, ...]) -> None:
+        self._rows.append(row)
+        for parts in (self._terms, self._matched, self._values, self._of_mention, self._expected):
+            parts.append(np.zeros(0, np.int64))
+        self._lengths.append(np.zeros(1, np.int64))
+        self._expected_lengths.append(np.zeros(1, np.int64))
+
+    def _parts(
+        self, account: Account, findings: Sequence[FoundTerm], numbers: Explained, rows: Any, diseases: Any = None
+    ) -> None:
+        """Contributions and missing findings of some diseases, for which the same findings count."""
+        n, at = len(findings), len(self._mentions)
+        self._mentions += [_mention(finding.mention) for finding in findings]
+        chosen = account.explained.disease if diseases is None else diseases
+        person = np.array([each[chosen] for _, each in account.personal]).reshape(-1, len(rows)).T
+        words = [self.vocabulary.place(label) for label, _ in account.personal]
+        values = np.hstack([person, numbers.contribution[rows]])
+        kept = np.hstack([person != 0.0, np.ones((len(rows), n), np.bool_)])
+        terms = np.array([*words, *(finding.term for finding in findings)], np.int64)
+        of_mention = np.concatenate([np.zeros(len(words), np.int64), np.arange(at, at + n)])
+        matched = np.hstack([np.full(person.shape, -1), numbers.matched[rows]])
+        order = np.argsort(-values, axis=1, kind="stable")  # findings stand in order of their ids, sex and age before
+        told = np.take_along_axis(kept, order, axis=1)
+        self._lengths.append(told.sum(axis=1))
+        self._terms.append(terms[order][told])
+        self._of_mention.append(of_mention[order][told])
+        self._matched.append(np.take_along_axis(matched, order, axis=1)[told])
+        self._values.append(np.take_along_axis(values, order, axis=1)[told] / LN10)
+        expected = numbers.expected[rows]
+        self._expected_lengths.append((expected >= 0).sum(axis=1))
         self._expected.append(expected[expected >= 0])
 
     def table(self) -> pa.Table:
@@ -130,9 +142,9 @@ class CandidateRows:
             columns[name] = pa.array(told, kinds[name]).take(of_mention)
         contributions = pa.StructArray.from_arrays([columns[each.name] for each in CONTRIBUTION], fields=CONTRIBUTION)
         lists = {
-            "contributions": pa.ListArray.from_arrays(_offsets(self._terms), contributions),
+            "contributions": pa.ListArray.from_arrays(_offsets(self._lengths), contributions),
             "expected_absent": pa.ListArray.from_arrays(
-                _offsets(self._expected), ids.take(pa.array(_joined(self._expected)))
+                _offsets(self._expected_lengths), ids.take(pa.array(_joined(self._expected)))
             ),
         }
         plain = [each.name for each in schema if each.name not in lists]
@@ -156,4 +168,4 @@ def _joined(parts: list[Any]) -> Any:
 
 
 def _offsets(parts: list[Any]) -> pa.Array:
-    return pa.array(np.concatenate([[0], np.cumsum([len(each) for each in parts])]), pa.int32())
+    return pa.array(np.concatenate([[0], np.cumsum(_joined(parts))]), pa.int32())
