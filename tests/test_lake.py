@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from lake_rows import arrow, frame
@@ -24,7 +25,7 @@ from pyspark.sql import SparkSession
 from connectors.lake import LOCK_NAME, Lake, Written, digest_of
 from zebrawatch.errors import LakeError
 from zebrawatch.nights import NightRange
-from zebrawatch.schemas import CANDIDATES, FLAGS, LAKE_SCHEMA_VERSION, LEAD_TIME, NOTES, SUSPICIONS
+from zebrawatch.schemas import CANDIDATES, FLAGS, LAKE_SCHEMA_VERSION, LEAD_TIME, LLM_LEDGER, NOTES, SUSPICIONS
 
 DAY0 = date(2025, 1, 1)
 
@@ -458,3 +459,20 @@ def test_garbage_collection_takes_what_fetches_left_unfinished(lake: Lake) -> No
     lake.collect_garbage(keep_hours=1)
     assert sorted(path.name for path in fetches.iterdir()) == ["001.done", "003.now"]
     assert sorted(path.name for path in lake.raw.iterdir()) == [".smart-fetch-1", "2025-01-01-abc"]
+
+
+def test_rows_in_memory_replace_their_nights_wherever_these_stand(tmp_path: Path) -> None:
+    """No Spark needed: what the reasoning arm writes, and nothing on most nights."""
+    lake = Lake.open(tmp_path / "lake", create=True)
+
+    def ledger(*days: int) -> pa.Table:
+        rows = [{"subject_id": day, "night": date(2025, 1, day), "task": "confirm", "night_range": "x"} for day in days]
+        return pa.Table.from_pylist(rows, schema=LLM_LEDGER.schema)
+
+    assert lake.write_rows(ledger(), LLM_LEDGER, NightRange.parse("2025-01-01..2025-01-02")).rows == 0
+    first = lake.write_rows(ledger(3, 4, 5), LLM_LEDGER, NightRange.parse("2025-01-03..2025-01-05"))
+    assert lake.write_rows(ledger(4), LLM_LEDGER, NightRange.parse("2025-01-04")).rows == 1
+    assert sorted(lake.arrow(LLM_LEDGER, ["subject_id"])["subject_id"].to_pylist()) == [3, 4, 5]
+    lake.write_rows(ledger(), LLM_LEDGER, NightRange.parse("2025-01-03..2025-01-04"))
+    assert lake.arrow(LLM_LEDGER, ["subject_id"])["subject_id"].to_pylist() == [5]
+    assert lake.arrow(LLM_LEDGER, ["subject_id"], version=first.version).num_rows == 3, "readers keep their version"
