@@ -13,6 +13,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.drift import WATCHED, suspend, watched
 from assets.night_run import NightRun
 from connectors.expectations import ExpectationStore, columns_needed, validate
 from zebrawatch.schemas import TABLES
@@ -22,6 +23,7 @@ CHECKED: dict[str, tuple[tuple[str, str], ...]] = {
     name: (("expectations", f"Great Expectations suite of `{name}`; its result and Data Docs hold no patient data"),)
     for name in ("patients", "notes", "events", "findings", "candidates", "suspicions", "flags", "lead_time")
 }
+WATCHER = "lead_time"  # the last step before publication carries the drift watch, which warns and never stops
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,31 @@ class CheckOutcome:
 
 def checks_of(step: str, run: NightRun) -> list[CheckOutcome]:
     """Run the checks of a step's table on what this run wrote."""
-    return [_expectations(step, run)] if step in CHECKED else []
+    found = [_expectations(step, run)] if step in CHECKED else []
+    return [*found, *_drifts(run)] if step == WATCHER else found
+
+
+def _drifts(run: NightRun) -> list[CheckOutcome]:
+    """The drift watch; a disease it suspends is named in the metadata of the alert rate."""
+    if run.replay is not None:
+        return [CheckOutcome(name, True, dg.AssetCheckSeverity.WARN, {"note": "not watched in a replay"})
+                for name in WATCHED]  # fmt: skip
+    new = suspend(run)
+    return [
+        CheckOutcome(
+            told.name,
+            not told.drifts,
+            dg.AssetCheckSeverity.WARN,
+            {
+                "rate": WATCHED[told.name],
+                "last_weeks": "not assessed" if told.recent is None else told.recent,
+                "before": "not assessed" if told.baseline is None else told.baseline,
+                "z": "too little to say" if told.z is None else told.z,
+                **({"suspended": ", ".join(new)} if new and told.name == "drift_alerts" else {}),
+            },
+        )
+        for told in watched(run)
+    ]
 
 
 def _expectations(step: str, run: NightRun) -> CheckOutcome:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
+from assets.drift import suspended
 from assets.night_run import NightRun, Pull
 from zebrawatch.engine import findings as engine
 from zebrawatch.engine import score
@@ -190,8 +191,9 @@ def _scoring(run: NightRun) -> score.Scoring:
         top=configuration.evidence.top,
         threshold=configuration.policy.threshold,
         terms=frozenset(pc.unique(run.lake.arrow(FINDINGS, ["hpo_id"])["hpo_id"]).to_pylist()),
-        never_screened=frozenset(configuration.policy.diseases_never_screened),
+        never_screened=frozenset(configuration.policy.diseases_never_screened) | suspended(run.lake, run.nights.first),
         opted_out=run.opted_out,
+        landmarks=run.landmarks,
     )
 
 

@@ -1,7 +1,8 @@
-"""The asset graph: every layer's steps in the order the data flows, once by night and once for the past.
+"""The asset graph: every layer's steps in the order the data flows: by night, for the past, and for replays.
 
 Nights from the site's first live night on are Dagster partitions. The past before it is one range in a job of its own,
-over the same steps, since thousands of partitions would only be thousands of events (DESIGN, "One engine").
+over the same steps, since thousands of partitions would only be thousands of events (DESIGN, "One engine"). A replay
+is the same again, in a lake of its own.
 """
 
 import time
@@ -10,26 +11,28 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import Any, cast
 
 import dagster as dg
 
 from assets import evidence, outcome, raw, reasoning, screen, timeline
-from assets.checks import CHECKED, checks_of
-from assets.night_run import NightRun
+from assets.checks import CHECKED, WATCHER, checks_of
+from assets.drift import WATCHED
+from assets.night_run import NightRun, ReplayPlan
+from assets.replay import corner_of
 from connectors import configuration
 from connectors.lake import Lake
 from connectors.vllm_pipes import pipes_launcher
 from zebrawatch.errors import SourceError, ZebrawatchError
-from zebrawatch.nights import NightRange
+from zebrawatch.nights import Landmarks, NightRange
 
 # backfill policies are marked beta; that a range of nights is one run rests on them, and a test holds it
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 NIGHTS_TAG = "zebrawatch/nights"
 ALL_NIGHTS = "all"
-PAST = "past"
+PAST, REPLAY = "past", "replay"
 GPU = "gpu"  # the pool of one (dagster.yaml) in which a language model runs
 _RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 _NIGHT_TAG = "dagster/partition"
@@ -92,6 +95,35 @@ class ScreenRun(dg.ConfigurableResource[NightRun]):
                 yield NightRun(settings, lake, run.run_id if run else "none", _asked(tags), say)
 
 
+class ReplayRun(dg.ConfigurableResource[NightRun]):
+    """A replay of the configured source (a folder or a lake) in its own corner of the lake, which it locks.
+
+    `first` and `last` are nights (YYYY-MM-DD; empty: as far as the records go), `landmarks` one of nightly, note,
+    monthly.
+    """
+
+    first: str = ""
+    last: str = ""
+    landmarks: str = "note"
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[NightRun]:
+        """Open the replay's lake and lock it for the run."""
+        log = context.log
+        with _plainly():
+            plan = ReplayPlan(_night(self.first), _night(self.last), cast(Landmarks, self.landmarks))
+            corner = corner_of(configuration.load(), plan)
+            lake = Lake.open(corner.folder, create=True)
+            with lake.writing(corner.configuration.lake.lock_wait_seconds):
+                say = PROGRESS or (lambda text: log.info(text) if log else None)
+                run_id = context.run.run_id if context.run else "none"
+                yield NightRun(corner.configuration, corner.open(), run_id, None, say, replay=plan)
+
+
+def _night(text: str) -> date | None:
+    return NightRange.parse(text).first if text else None
+
+
 PROGRESS: Callable[[str], None] | None = None
 """Where progress goes; the command line sets it, under `dagster dev` it goes to the run's log."""
 
@@ -140,20 +172,19 @@ def night_partitions(first_live_night: str, zone: str) -> dg.DailyPartitionsDefi
     return dg.DailyPartitionsDefinition(start_date=first_live_night, timezone=zone)
 
 
-def assets_of(partitions: dg.PartitionsDefinition[str] | None) -> list[dg.AssetsDefinition]:
-    """All steps as assets: by night, or without partitions as the group `past`."""
-    return [_asset(step, partitions) for step in STEPS]
+def assets_of(partitions: dg.PartitionsDefinition[str] | None, group: str | None = None) -> list[dg.AssetsDefinition]:
+    """All steps as assets: by night in their layers' groups, or without partitions as one group (PAST, REPLAY)."""
+    return [_asset(step, partitions, group) for step in STEPS]
 
 
-def _key(name: str, partitions: object) -> dg.AssetKey:
-    return dg.AssetKey([name] if partitions else [PAST, name])
+def _asset(step: Step, partitions: dg.PartitionsDefinition[str] | None, group: str | None) -> dg.AssetsDefinition:
+    above = [group] if group else []
+    resource = "replay_run" if group == REPLAY else "screen_run"
 
-
-def _asset(step: Step, partitions: dg.PartitionsDefinition[str] | None) -> dg.AssetsDefinition:
     @dg.asset(
-        key=_key(step.name, partitions),
-        deps=[_key(name, partitions) for name in step.deps],
-        group_name=step.group if partitions else PAST,
+        key=dg.AssetKey([*above, step.name]),
+        deps=[dg.AssetKey([*above, name]) for name in step.deps],
+        group_name=group or step.group,
         description=step.make.__doc__,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
@@ -161,15 +192,19 @@ def _asset(step: Step, partitions: dg.PartitionsDefinition[str] | None) -> dg.As
         if step.retries
         else None,
         check_specs=[
-            dg.AssetCheckSpec(name, asset=_key(step.name, partitions), blocking=True, description=about)
+            dg.AssetCheckSpec(name, asset=dg.AssetKey([*above, step.name]), blocking=True, description=about)
             for name, about in CHECKED.get(step.name, ())
+        ]
+        + [
+            dg.AssetCheckSpec(name, asset=dg.AssetKey([*above, step.name]), blocking=False, description=about)
+            for name, about in (WATCHED.items() if step.name == WATCHER else ())
         ],
         kinds={"spark"} if step.group in ("timeline", "evidence", "screen") else {"vllm"} if step.pool else set(),
         pool=step.pool,
-        required_resource_keys={"screen_run"},
+        required_resource_keys={resource},
     )
     def made(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        run: NightRun = context.resources.screen_run
+        run: NightRun = getattr(context.resources, resource)
         run.say(f"· {step.name}")
         begun = time.monotonic()
         with _plainly(run, step.name):

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 import zebrawatch
+from assets.drift import suspended
 from assets.night_run import NightRun, code_digest
 from assets.reasoning import ALONE
 from connectors.configuration import Configuration
@@ -40,12 +41,14 @@ def identity_of(run: NightRun) -> dict[str, Any]:
             "threshold": run.policy.threshold,
             "k": run.policy.k,
             "persistence_nights": run.policy.persistence_nights,
+            **({"suspended": sorted(left_out)} if (left_out := suspended(run.lake, run.nights.first)) else {}),
         },
         "reasoning": _reasoning(run),
         "configuration": run.configuration.digest(),
         "protocol": Protocol.read().digest,
         "code": f"{version('zebrawatch')}+{code_digest(zebrawatch)}",
         "schema": LAKE_SCHEMA_VERSION,
+        **({"replay": {"landmarks": run.replay.landmarks}} if run.replay else {}),
     }
 
 

@@ -30,7 +30,7 @@ from zebrawatch.evidence.lexicon import Lexicon
 from zebrawatch.fhir.subjects import subject_id_of
 from zebrawatch.knowledge.diseases import Knowledge, KnowledgeFiles
 from zebrawatch.knowledge.ontology import Ontology
-from zebrawatch.nights import NightRange
+from zebrawatch.nights import Landmarks, NightRange
 from zebrawatch.outcome.summary import Outcome
 from zebrawatch.reasoning.arm import ArmOutcome, Planned
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
@@ -64,9 +64,34 @@ class Pull:
     pulled_at: datetime
 
 
+@dataclass(frozen=True)
+class ReplayPlan:
+    """What a run over the past is asked for besides its lake: where it begins and ends, and when it looks.
+
+    Without `first` or `last` it begins with the first known row, or ends with the last.
+    """
+
+    first: date | None = None
+    last: date | None = None
+    landmarks: Landmarks = "note"
+
+    def nights(self, first_known: date, last_known: date) -> NightRange:
+        """The nights to replay, cut to those the records speak of; LakeError where none is left."""
+        first, last = max(self.first or first_known, first_known), min(self.last or last_known, last_known)
+        if last < first:
+            raise LakeError(
+                f"No night is left to replay: the records speak of {first_known} to {last_known}; give other nights "
+                "with --from and --to."
+            )
+        return NightRange(first, last)
+
+
 @dataclass
 class NightRun:
-    """One run. `asked` is the range of nights asked for; None means every night the records speak of."""
+    """One run. `asked` is the range of nights asked for; None means every night the records speak of.
+
+    `replay` is set for a run over the past in a lake of its own.
+    """
 
     configuration: Configuration
     lake: Lake
@@ -81,6 +106,12 @@ class NightRun:
     batch: BatchReport | None = None
     launch: Launch | None = None
     begun: float = field(default_factory=monotonic)
+    replay: ReplayPlan | None = None
+    landmarks: Landmarks = "note"
+
+    def __post_init__(self) -> None:
+        if self.replay is not None:
+            self.landmarks = self.replay.landmarks
 
     @property
     def zone(self) -> ZoneInfo:
@@ -106,6 +137,8 @@ class NightRun:
     @cached_property
     def nights(self) -> NightRange:
         """The nights this run computes: those asked for, begun where the last published night left off."""
+        if self.replay is not None:
+            return self.replay.nights(*self.known_nights())
         last = self.lake.last_night()
         if self.asked is None:
             return self._all_nights(last.night if last else None)
@@ -178,7 +211,7 @@ class NightRun:
     def new_pulls(self) -> list[Pull]:
         """Pulls that no published night holds yet."""
         last = self.lake.nights()
-        done = set(last[-1].identity.get("pulls", ())) if last else set()
+        done = set(last[-1].identity.get("pulls", ()) if last else self.lake.taken_over.get("pulls", ()))
         return [pull for pull in self.pulls() if pull.name not in done]
 
     def pulls_to_read(self, table: Table) -> list[Pull]:
@@ -187,7 +220,8 @@ class NightRun:
         They are the new ones; all, where the reader changed since.
         """
         last = self.lake.nights()
-        if last and self.lake.exists(table) and last[-1].identity.get("readers") == self.readers:
+        before = last[-1].identity if last else self.lake.taken_over
+        if self.lake.exists(table) and before.get("readers") == self.readers:
             return self.new_pulls()
         return self.pulls()
 

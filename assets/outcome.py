@@ -20,7 +20,7 @@ from assets import publication, reporting
 from assets.identity import identity_of, keep_settings
 from assets.night_run import NightRun
 from assets.reading import Readings
-from connectors.mlflow_runs import MlflowStore, RegisteredObject, flatten_identity, record_run
+from connectors.mlflow_runs import DataSetUsed, MlflowStore, RegisteredObject, flatten_identity, record_run
 from connectors.reasoning_traces import trace_sample
 from zebrawatch.engine.flags import SCORE_COLUMNS
 from zebrawatch.errors import SourceError
@@ -29,10 +29,14 @@ from zebrawatch.evidence.ranking import RankingParameters
 from zebrawatch.fhir.subjects import subject_id_of
 from zebrawatch.knowledge.annotations import first_curated
 from zebrawatch.knowledge.organ_systems import main_organ_systems
+from zebrawatch.nights import ranges_of
 from zebrawatch.outcome.leak import LeakDetector, LeakSet, evidence_of, leak_gate, plant, recall
 from zebrawatch.outcome.matching import Matcher
+from zebrawatch.outcome.metrics import curves_of, metrics_of
 from zebrawatch.outcome.pairs import LABEL_COLUMNS
+from zebrawatch.outcome.people import screened_people
 from zebrawatch.outcome.protocol import Protocol
+from zebrawatch.outcome.resting import SOURCE_COLUMNS, WEIGHED_COLUMNS
 from zebrawatch.outcome.summary import Outcome, Replay, summarise
 from zebrawatch.schemas import (
     CANDIDATES,
@@ -90,7 +94,18 @@ def published(run: NightRun) -> dict[str, Any]:
         run.run_id,
     )
     (folder / "result.json").write_text(
-        json.dumps({**_result(run, outcome), "mlflow": mlflow_run}, indent=1, default=str) + "\n"
+        json.dumps(
+            {
+                **_result(run, outcome),
+                "mlflow": mlflow_run,
+                "mlflow_run": mlflow_run,
+                "report": str(pages.summary),
+                "statement": pages.statement,
+            },
+            indent=1,
+            default=str,
+        )
+        + "\n"
     )
     return {
         "nights": len(run.nights),
@@ -137,7 +152,7 @@ def protocol_of(run: NightRun) -> Protocol:
 def replay_of(run: NightRun) -> Replay:
     """What the lake holds of all nights up to the run's last, as the outcome functions read it."""
     nights = [night.night for night in run.lake.nights() if night.night < run.nights.first]
-    ranges = [*reporting.ranges_of(nights), run.nights]
+    ranges = [*ranges_of(nights), run.nights]
     namings = _frame(run, NAMINGS, "known_night")
     both_ways = suspicions_with_phenotype_names(
         cast(list[dict[str, Any]], namings.to_dict("records")), through=run.nights.last
@@ -158,6 +173,8 @@ def replay_of(run: NightRun) -> Replay:
         namings=namings,
         curated=_curated(run),
         cutoffs=_cutoffs(run),
+        sources=_sources(run),
+        weighed=_weighed(run),
     )
 
 
@@ -180,6 +197,28 @@ def _cutoffs(run: NightRun) -> dict[str, date]:
     return found
 
 
+def _weighed(run: NightRun) -> pd.DataFrame:
+    """What counted for the diseases of patients with a diagnosis (zebrawatch.outcome.resting)."""
+    confirmed = run.lake.arrow(SUSPICIONS, ["subject_id"], rows=pc.field("kind") == "confirmed")["subject_id"]
+    given = labels(run)
+    labelled = [] if given is None else [int(one) for one in given["subject_id"].dropna()]
+    subjects = pa.array(sorted({*confirmed.to_pylist(), *labelled}), pa.int64())
+    until = pc.field("night") <= pa.scalar(run.nights.last, pa.date32())
+    rows = run.lake.arrow(CANDIDATES, list(WEIGHED_COLUMNS), rows=until & pc.field("subject_id").isin(subjects))
+    return cast(pd.DataFrame, rows.to_pandas(date_as_object=True))
+
+
+def _sources(run: NightRun) -> pd.DataFrame:
+    """How the rows of patients with a suspicion were dated (zebrawatch.outcome.resting)."""
+    subjects = pc.field("subject_id").isin(run.lake.arrow(SUSPICIONS, ["subject_id"])["subject_id"].combine_chunks())
+    dating = ["available_grade", "single_version"]
+    frames = [
+        run.lake.arrow(table, [key, *dating], rows=subjects).rename_columns(list(SOURCE_COLUMNS)).to_pandas()
+        for table, key in ((NOTES, "note_id"), (EVENTS, "event_id"))
+    ]
+    return cast(pd.DataFrame, pd.concat(frames, ignore_index=True))
+
+
 def _frame(run: NightRun, table: Table, night: str, columns: list[str] | None = None) -> pd.DataFrame:
     rows = run.lake.arrow(table, columns, rows=pc.field(night) <= pa.scalar(run.nights.last, pa.date32()))
     # plain dates and missing integers as they are, not as floats
@@ -187,7 +226,7 @@ def _frame(run: NightRun, table: Table, night: str, columns: list[str] | None = 
 
 
 def people(run: NightRun) -> pd.DataFrame:
-    """Everybody who was screened: entry (first known row), last night of observation, death, sex, birth date."""
+    """Everybody who was screened (zebrawatch.outcome.people)."""
     until = pc.field("known_night") <= pa.scalar(run.nights.last, pa.date32())
     spans = pd.concat(
         run.lake.arrow(table, ["subject_id", "known_night"], rows=until)
@@ -196,22 +235,7 @@ def people(run: NightRun) -> pd.DataFrame:
         .to_pandas(date_as_object=True)
         for table in (PATIENTS, NOTES, EVENTS)
     )
-    seen = spans.groupby("subject_id").agg(
-        entry_night=("known_night_min", "min"), last_night=("known_night_max", "max")
-    )
-    versions = run.lake.arrow(PATIENTS, rows=until).to_pandas(date_as_object=True)
-    # The last version whole: groupby().last() would bring back what it no longer says, such as a merge undone since.
-    ordered = versions.sort_values(["known_night", "available_at", "version"])
-    known = ordered.drop_duplicates("subject_id", keep="last").set_index("subject_id")
-    known["death_night"] = [_death(run, row) for row in known.itertuples()]
-    screened = known[~known["restricted"].astype(bool) & ~known["deleted"].astype(bool) & known["merged_into"].isna()]
-    return cast(pd.DataFrame, seen.join(screened[["death_night", "sex", "birth_date"]], how="inner").reset_index())
-
-
-def _death(run: NightRun, row: Any) -> date | None:
-    if row.death_time is None or row.death_time is pd.NaT:
-        return None
-    return cast(date, max(row.known_night, row.death_time.astimezone(run.zone).date()))
+    return screened_people(spans, run.lake.arrow(PATIENTS, rows=until).to_pandas(date_as_object=True), run.zone)
 
 
 def _merged(run: NightRun) -> dict[int, int]:
@@ -321,15 +345,19 @@ def _suspicion_recall(run: NightRun) -> Mapping[str, Any]:
 
 def _record(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], pages: reporting.Pages) -> str:
     state = run.configuration.state_folder
-    store = MlflowStore(database=state / "mlflow.db", artifacts=state / "mlflow-artifacts", experiment="nights")
+    experiment = "replays" if run.replay else "nights"
+    store = MlflowStore(database=state / "mlflow.db", artifacts=state / "mlflow-artifacts", experiment=experiment)
     recorded = record_run(
         store,
         flatten_identity(identity),
         _series(run),
-        {**reporting.numbers_of(outcome.figures), **_reasoning_figures(run)},
+        {**metrics_of(outcome.figures), **_reasoning_figures(run)},
         [pages.summary, pages.aggregates],
         _models(run),
+        curves=curves_of(outcome),
+        data_sets=_data_sets(run),
         name=str(run.nights),
+        lake=run.lake.root,
     )
     if run.read is not None and run.configuration.reasoning.traces:
         trace_sample(store, recorded, run.read, run.configuration.reasoning.traces)
@@ -342,6 +370,16 @@ def _reasoning_figures(run: NightRun) -> dict[str, float]:
         return {}
     hours = run.batch.seconds * run.configuration.reasoning.cards / 3600
     return {**run.read.figures, **run.batch.figures(), "llm_card_hours": hours}
+
+
+def _data_sets(run: NightRun) -> list[DataSetUsed]:
+    """What the run read and wrote, by digest: the pulls' content, and each table's part of this run."""
+    pulls = [DataSetUsed(f"pull-{pull.seen_night}", pull.manifest.fingerprint, "pull") for pull in run.pulls()]
+    written = [
+        DataSetUsed(part.table, part.digest, "lake", {"rows": float(part.rows)}, "output")
+        for part in run.written.values()
+    ]
+    return [*pulls, *written]
 
 
 def _series(run: NightRun) -> dict[str, list[tuple[date, float]]]:

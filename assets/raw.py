@@ -27,7 +27,9 @@ def raw_fhir(run: NightRun) -> dict[str, Any]:
         run.say(f"An earlier run ended half-way; taken back: {', '.join(strayed)}.")
     pull = _pull(run)
     if pull is None:
-        return {"files": 0, "lines": 0, "bytes": 0, "note": "nothing new at the source"}
+        source = run.lake.taken_over.get("lake")
+        note = f"rows taken over from {source}" if source else "nothing new at the source"
+        return {"files": 0, "lines": 0, "bytes": 0, "note": note}
     manifest = pull.manifest
     return {
         "pull": pull.name,
@@ -43,6 +45,8 @@ def raw_fhir(run: NightRun) -> dict[str, Any]:
 
 def _pull(run: NightRun) -> Pull | None:
     pulls = run.pulls()
+    if run.lake.taken_over:
+        return None
     arriving = run.lake.raw / f".arriving-{uuid.uuid4().hex[:8]}"
     if run.configuration.source_is_server:
         since = max((pull.manifest.transaction_time for pull in pulls if pull.manifest.transaction_time), default=None)

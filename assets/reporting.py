@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from math import isfinite
+from datetime import date
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -22,10 +20,12 @@ from connectors.lake import Lake
 from zebrawatch.nights import NightRange
 from zebrawatch.outcome.episodes import Episode as OutcomeEpisode
 from zebrawatch.outcome.episodes import episodes_of
+from zebrawatch.outcome.metrics import metrics_of
 from zebrawatch.outcome.summary import Outcome
 from zebrawatch.reports import data as page
-from zebrawatch.reports.from_outcome import burden_classes, case_lines, flow_steps
+from zebrawatch.reports.from_outcome import burden_classes, burden_points, case_lines, flow_steps, incidence_points
 from zebrawatch.reports.pages import patient_report, summary_report
+from zebrawatch.reports.replay_page import replay_report
 from zebrawatch.reports.statement import Provenance, statement
 from zebrawatch.schemas import (
     CANDIDATES,
@@ -50,6 +50,7 @@ class Pages:
     patients: Path
     summary: Path
     aggregates: Path
+    statement: str
 
 
 def write_reports(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], folder: Path) -> Pages:
@@ -59,13 +60,19 @@ def write_reports(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], 
     flat = {key: str(value) for key, value in flat_identity(identity)}
     patients = folder / "patients.html"
     patients.write_text(patient_report(_patient_report(run, provenance, flat)), encoding="utf-8")
-    summary = folder / "summary.html"
-    summary.write_text(summary_report(_summary(run, outcome, provenance, flat)), encoding="utf-8")
+    told = _summary(run, outcome, provenance, flat)
+    summary = folder / ("replay.html" if run.replay else "summary.html")
+    summary.write_text(
+        replay_report(page.ReplayReport(told, run.replay.landmarks, incidence_points(outcome)))
+        if run.replay
+        else summary_report(told),
+        encoding="utf-8",
+    )
     aggregates = folder / "figures.json"
     aggregates.write_text(
-        json.dumps({"statement": statement(provenance), **numbers_of(outcome.figures)}, indent=1) + "\n"
+        json.dumps({"statement": statement(provenance), **metrics_of(outcome.figures)}, indent=1) + "\n"
     )
-    return Pages(patients, summary, aggregates)
+    return Pages(patients, summary, aggregates, statement(provenance))
 
 
 def provenance_of(run: NightRun, data_to: date | None = None) -> Provenance:
@@ -77,36 +84,6 @@ def provenance_of(run: NightRun, data_to: date | None = None) -> Provenance:
         return Provenance(kind, ("evidence",), releases, data_to or run.nights.last)
     model = read.model if read.clinical_use else f"{read.model} (for trying out, not clinically useful)"
     return Provenance(kind, ("evidence", "reasoning"), releases, data_to or run.nights.last, model)
-
-
-def ranges_of(nights: Iterable[date]) -> list[NightRange]:
-    """Unbroken ranges of a list of nights."""
-    ranges: list[NightRange] = []
-    for night in sorted(nights):
-        if ranges and night == ranges[-1].last + timedelta(days=1):
-            ranges[-1] = NightRange(ranges[-1].first, night)
-        else:
-            ranges.append(NightRange(night, night))
-    return ranges
-
-
-def numbers_of(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """All finite numbers of nested figures, under dotted names that MLflow accepts."""
-    found: dict[str, float] = {}
-    for key, value in values.items():
-        name = f"{prefix}{re.sub(r'[^A-Za-z0-9_.-]+', '_', str(key))}"
-        if isinstance(value, Mapping):
-            found.update(numbers_of(value, f"{name}."))
-        elif isinstance(value, (bool, int, float)) and isfinite(value):
-            found[name] = float(value)
-        elif (
-            isinstance(value, Sequence)
-            and not isinstance(value, str)
-            and len(value) == 2
-            and all(isinstance(v, (int, float)) and isfinite(v) for v in value)
-        ):
-            found[f"{name}.low"], found[f"{name}.high"] = float(value[0]), float(value[1])
-    return found
 
 
 def flat_identity(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -414,6 +391,7 @@ def _summary(
         cases=case_lines(outcome.lead_time, _label_source(outcome)),
         flow=flow_steps(outcome.figures),
         burden=burden_classes(outcome.classified),
+        cumulative=burden_points(outcome),
         rows=tuple(_row_counts(run)),
         quarantine=tuple(_quarantine(run)),
         lateness=tuple(lateness_of(run.lake)),

@@ -138,6 +138,7 @@ class Policy(Section, frozen=True):
     persistence_nights: int = 0
     same_episode_days: int = 90
     diseases_never_screened: tuple[str, ...] = ()
+    suspend_on_drift: bool = False
     opt_out_file: str = ""
 
 

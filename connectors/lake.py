@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 LOCK_NAME = "LOCK"
 _PATTERNS = frozenset("[]{}*?\\")  # Hadoop's globs (FileSystem.globStatus), which Spark's reader expands in every path
+REPLAYS = "replays"  # below a lake: replays of the past, each a lake of its own
 STAGING = "_staging"  # where Spark writes before a commit, in a table's folder
 
 
@@ -95,7 +96,7 @@ class Lake:
         if not about.is_file():
             if not create:
                 raise LakeError(f"There is no lake in {root}; `zebrawatch screen` makes one.")
-            if root.is_dir() and any(path.name not in ("scratch", LOCK_NAME) for path in root.iterdir()):
+            if root.is_dir() and any(path.name not in ("scratch", REPLAYS, LOCK_NAME) for path in root.iterdir()):
                 raise LakeError(f"{root} holds other files and no lake; give an empty or new folder with --lake.")
             for folder in (root, lake.tables, lake.raw, lake.knowledge, lake.reports, lake.scratch):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -162,6 +163,9 @@ class Lake:
         """A restored table has a new version number; the last published nights point to it from now on."""
         rows = self._night_rows()
         if not rows:
+            if self.taken_over:
+                versions = {**self.taken_over["versions"], **{name: self.version(name) for name in names}}
+                self.describe(taken_over={**self.taken_over, "versions": versions})
             return
         published = _versions_of(rows)
         renumbered = json.dumps({**published, **{name: self.version(name) for name in names}}, sort_keys=True)
@@ -169,6 +173,51 @@ class Lake:
             if json.loads(row["versions"]) == published:
                 row["versions"] = renumbered
         self._write_nights(rows)
+
+    # -- another lake's rows ----------------------------------------------------------------------------------------
+
+    def take_over(self, other: Lake, names: Sequence[str], **facts: Any) -> None:
+        """Begin with another lake's published tables: their files are linked (copied across file systems), not read.
+
+        From then on these versions stand as if published; `facts` are kept beside them (`taken_over`). A table that
+        stands here already is made anew. LakeError where the other lake has published nothing.
+        """
+        published = other.published_versions()
+        if not published:
+            raise LakeError(f"The lake in {other.root} has no published night; run `zebrawatch screen` on it first.")
+        versions = {name: self._take_table(other, TABLES[name], published[name]) for name in names if name in published}
+        self.describe(taken_over={**facts, "lake": str(other.root), "versions": versions})
+
+    def take_rows(self, rows: Mapping[Table, pa.Table], **facts: Any) -> None:
+        """Begin with rows in memory, as `take_over` does with whole tables."""
+        versions = {}
+        for table, data in rows.items():
+            plain = _plain(data.cast(_plain_schema(table.schema)))
+            write_deltalake(self.path(table), plain, mode="overwrite", partition_by=[table.partition])
+            versions[table.name] = self.version(table.name)
+        self.describe(taken_over={**facts, "versions": versions})
+
+    @property
+    def taken_over(self) -> Mapping[str, Any]:
+        """What `take_over` kept; empty for a lake that began with a pull."""
+        return cast(Mapping[str, Any], self.about().get("taken_over", {}))
+
+    def _take_table(self, other: Lake, table: Table, version: int) -> int:
+        shutil.rmtree(self.path(table), ignore_errors=True)
+        actions: list[AddAction | RemoveAction] = []
+        for file in pa.table(other._delta(table, version).get_add_actions(flatten=True)).to_pylist():
+            value = str(file[f"partition.{table.partition}"])
+            place = self.path(table) / unquote(file["path"])
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _link(other.path(table) / unquote(file["path"]), place)
+            stats = json.dumps({"numRecords": file["num_records"]})
+            actions.append(
+                AddAction(file["path"], file["size_bytes"], {table.partition: value}, _now_ms(), True, stats)
+            )
+        schema = DeltaSchema.from_arrow(_plain_schema(table.schema))
+        made = DeltaTable.create(self.path(table), schema, partition_by=[table.partition], description=table.about)
+        made.create_write_transaction(actions, mode="append", schema=schema, partition_by=[table.partition])
+        return self.version(table.name)
 
     # -- tables -----------------------------------------------------------------------------------------------------
 
@@ -386,8 +435,8 @@ class Lake:
         return max((last for last in lasts if last is not None), default=None)
 
     def published_versions(self) -> dict[str, int]:
-        """Version of every table as the last publication named them."""
-        return _versions_of(self._night_rows())
+        """Version of every table as the last publication named them, or as they were taken over."""
+        return _versions_of(self._night_rows()) or dict(self.taken_over.get("versions", {}))
 
     def publish(self, nights: NightRange, written: Sequence[Written], identity: Mapping[str, Any], run_id: str) -> None:
         """Publish a range of nights: from here on readers see them. Nights after it that stood before are stale now."""
@@ -499,7 +548,7 @@ def _removals(table: DeltaTable, partition: str, values: set[str]) -> list[Remov
     return [
         RemoveAction(
             action["path"],
-            deletion_timestamp=int(time.time() * 1000),
+            deletion_timestamp=_now_ms(),
             data_change=True,
             partition_values={partition: action[f"partition.{partition}"]},
             size=action["size_bytes"],
@@ -515,6 +564,18 @@ def _plain_schema(schema: pa.Schema) -> pa.Schema:
 
 def _plain(data: pa.Table) -> pa.Table:
     return data.replace_schema_metadata(None)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under a second name; a copy where a file system cannot."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -38,6 +38,7 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 IDENTITY_TAG = "zebrawatch.identity"
+LAKE_TAG = "zebrawatch.lake"
 METRICS_A_BATCH = 1000  # MLflow's own limit (mlflow.utils.validation.MAX_METRICS_PER_BATCH)
 PARAMS_A_BATCH = 100  # MAX_PARAMS_TAGS_PER_BATCH
 LONGEST_VALUE = 200  # an identity is a version, a digest, a setting: never prose
@@ -127,7 +128,9 @@ def record_run(
     models: Sequence[RegisteredObject] = (),
     *,
     data_sets: Sequence[DataSetUsed] = (),
+    curves: Mapping[str, Sequence[tuple[int, float]]] | None = None,
     name: str | None = None,
+    lake: Path | None = None,
 ) -> str:
     """Record one run and return its MLflow id.
 
@@ -137,11 +140,12 @@ def record_run(
     `identity`: run identity, flat (see flatten_identity), values of at most LONGEST_VALUE characters. `series`: metric
     name to (night, value) pairs, logged with step YYYYMMDD and the night's midnight (UTC) as time; values that are not
     finite are left out. `figures`: figures of the whole run, logged at the last night. `artifacts`: aggregate files
-    (folders are taken whole). RunRecordError in one sentence where a name, value or file looks like patient data, or
-    the store fails.
+    (folders are taken whole). `curves`: metric name to (step, value) pairs that are no nights, such as months. `lake`
+    is where the rows behind the figures lie, for comparisons. RunRecordError in one sentence where a name, value or
+    file looks like patient data, or the store fails.
     """
     parameters = _checked_identity(identity)
-    _check_names(series, figures, models, data_sets)
+    _check_names({**series, **dict.fromkeys(curves or {}, ())}, figures, models, data_sets)
     files = [_checked_file(path) for path in artifacts]
     key = identity_digest(parameters)
     try:
@@ -149,9 +153,9 @@ def record_run(
         known = _recorded(client, experiment, key)
         if known is not None:
             return known
-        run_id = _start(client, experiment, key, name)
+        run_id = _start(client, experiment, key, name, lake)
         try:
-            _log(client, run_id, parameters, _metrics(series, figures), data_sets)
+            _log(client, run_id, parameters, [*_metrics(series, figures), *_points(curves or {})], data_sets)
             for path in files:
                 _attach(client, run_id, path, None)
             for model in models:
@@ -204,6 +208,48 @@ def tag_run(store: MlflowStore, run_id: str, name: str, value: str) -> None:
         return  # the store was emptied since: there is nothing to link from
     except SQLAlchemyError as error:
         raise RunRecordError(f"the run could not be tagged in {store.database}: {_first_line(error)}") from error
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A finished run as MLflow holds it; `lake` is where its rows lie, None for a run recorded without."""
+
+    run_id: str
+    experiment: str
+    name: str
+    began: datetime
+    figures: Mapping[str, float]
+    lake: Path | None
+
+
+def recorded_runs(store: MlflowStore, experiments: Sequence[str]) -> list[RecordedRun]:
+    """Finished runs of these experiments, newest first; empty where nothing was recorded."""
+    if not store.database.is_file():
+        return []
+    client = MlflowClient(store.uri, store.uri)
+    known = [found for name in experiments if (found := client.get_experiment_by_name(name)) is not None]
+    names = {found.experiment_id: found.name for found in known}
+    if not names:
+        return []
+    runs = client.search_runs(list(names), "attributes.status = 'FINISHED'", order_by=["start_time DESC"])
+    return [
+        RecordedRun(
+            str(run.info.run_id), names[run.info.experiment_id], str(run.info.run_name),
+            datetime.fromtimestamp(run.info.start_time / 1000, UTC), dict(run.data.metrics),
+            Path(run.data.tags[LAKE_TAG]) if LAKE_TAG in run.data.tags else None,
+        )
+        for run in runs
+    ]  # fmt: skip
+
+
+def promote(store: MlflowStore, run_id: str, alias: str) -> list[str]:
+    """Move `alias` to the model versions that a run registered; their names."""
+    client = MlflowClient(store.uri, store.uri)
+    moved = []
+    for version in client.search_model_versions(f"run_id = '{_quoted(run_id)}'"):
+        client.set_registered_model_alias(version.name, alias, version.version)
+        moved.append(str(version.name))
+    return sorted(moved)
 
 
 # -- what may come in ----------------------------------------------------------------------------------------------
@@ -320,8 +366,9 @@ def _recorded(client: MlflowClient, experiment: str, key: str) -> str | None:
     return None
 
 
-def _start(client: MlflowClient, experiment: str, key: str, name: str | None) -> str:
+def _start(client: MlflowClient, experiment: str, key: str, name: str | None, lake: Path | None) -> str:
     tags = {IDENTITY_TAG: key, "mlflow.user": "zebrawatch", "mlflow.source.name": "zebrawatch"}
+    tags |= {LAKE_TAG: str(lake)} if lake else {}
     run = client.create_run(experiment, tags=tags, run_name=name)
     return str(run.info.run_id)
 
@@ -351,6 +398,17 @@ def _metrics(series: Mapping[str, Sequence[tuple[date, float]]], figures: Mappin
     last = max((night for pairs in series.values() for night, _ in pairs), default=None)
     instant, step = (_instant(last), _step(last)) if last else (0, 0)
     return points + [Metric(name, float(v), instant, step) for name, v in figures.items() if math.isfinite(v)]
+
+
+def _points(curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Metric]:
+    """Curves over something else than nights; their time is that of recording."""
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    return [
+        Metric(name, float(value), now, step)
+        for name, steps in curves.items()
+        for step, value in steps
+        if math.isfinite(value)
+    ]
 
 
 def _step(night: date) -> int:

@@ -13,6 +13,7 @@ from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 
 from assets import graph
+from assets.night_run import ReplayPlan
 from connectors.configuration import Configuration
 from zebrawatch.errors import ZebrawatchError
 from zebrawatch.nights import NightRange
@@ -64,21 +65,48 @@ def run_nights(configuration: Configuration, nights: NightRange | None, say: Cal
                     },
                 )
             )
+    with _telling(say), instance_of(configuration) as instance:
+        return [_execute(kind, tags, instance, configuration) for kind, tags in runs]
+
+
+def run_replay(configuration: Configuration, plan: ReplayPlan, say: Callable[[str], None]) -> str:
+    """Replay the configured source in its own corner of the lake; the id of the Dagster run.
+
+    RunFailed in one sentence where a step failed.
+    """
+    asked = {
+        "first": plan.first.isoformat() if plan.first else "",
+        "last": plan.last.isoformat() if plan.last else "",
+        "landmarks": plan.landmarks,
+    }
+    with _telling(say), instance_of(configuration) as instance:
+        return _execute(graph.REPLAY, {}, instance, configuration, {"resources": {"replay_run": {"config": asked}}})
+
+
+@contextmanager
+def _telling(say: Callable[[str], None]) -> Iterator[None]:
     graph.PROGRESS = say
     try:
-        with instance_of(configuration) as instance:
-            return [_execute(kind, tags, instance, configuration) for kind, tags in runs]
+        yield
     finally:
         graph.PROGRESS = None
 
 
-def _execute(kind: str, tags: Mapping[str, str], instance: DagsterInstance, configuration: Configuration) -> str:
+def _execute(
+    kind: str,
+    tags: Mapping[str, str],
+    instance: DagsterInstance,
+    configuration: Configuration,
+    resources: Mapping[str, Any] | None = None,
+) -> str:
     from pipelines.definitions import definitions_of
-    from pipelines.jobs import SCREEN, SCREEN_PAST
+    from pipelines.jobs import REPLAY, SCREEN, SCREEN_PAST
 
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
-    job = definitions_of(configuration).resolve_job_def(SCREEN_PAST if kind == graph.PAST else SCREEN)
-    result = job.execute_in_process(instance=instance, tags=dict(tags), run_config=QUIET, raise_on_error=False)
+    name = {graph.PAST: SCREEN_PAST, graph.REPLAY: REPLAY}.get(kind, SCREEN)
+    job = definitions_of(configuration).resolve_job_def(name)
+    asked = {**QUIET, **(resources or {})}
+    result = job.execute_in_process(instance=instance, tags=dict(tags), run_config=asked, raise_on_error=False)
     if not result.success:
         raise RunFailed(_what_failed(result))
     return str(result.run_id)
@@ -99,6 +127,8 @@ def _what_failed(result: Any) -> str:
             )
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION and not event.event_specific_data.passed:
             data = event.event_specific_data
+            if data.severity != dg.AssetCheckSeverity.ERROR:
+                continue
             failed, docs = (data.metadata[name].value for name in ("failed", "data_docs"))
             return f"The night was stopped: {data.asset_key.path[-1]} fails {failed} (Data Docs: {docs})."
     for event in result.all_events:

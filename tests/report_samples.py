@@ -6,6 +6,7 @@ Texts are written for these tests, in the manner of clinic notes; likelihood rat
 # ruff: noqa: E501  (sentences as notes have them)
 from __future__ import annotations
 
+import dataclasses
 import random
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -31,6 +32,7 @@ from zebrawatch.reports.data import (
     PatientReport,
     QuarantineReason,
     RankedDisease,
+    ReplayReport,
     RowCount,
     Source,
     SummaryReport,
@@ -538,3 +540,52 @@ def summary_report_sample(data_kind: str = "made", cases: int = 48) -> SummaryRe
         identity=IDENTITY,
         seconds=412.0,
     )  # fmt: skip
+
+
+def cell_sample(n: int, share: float, lead: float) -> dict[str, Any]:
+    return {
+        "n": n, "prioritised_share": share, "lead_days_median": lead * 1.6, "lead_days_mean_unconditional": lead,
+        "ci95": {"prioritised_share": [max(0, share - 0.14), min(1, share + 0.13)],
+                 "lead_days_mean_unconditional": [lead * 0.6, lead * 1.5]},
+    }  # fmt: skip
+
+
+def replay_report_sample(data_kind: str = "made") -> ReplayReport:
+    """A replay of a made hospital, called `data_kind`."""
+    summary = summary_report_sample(data_kind, 144)
+    small = {"n": "below 11"}
+    outcome = outcome_sample(144) | {
+        "flow": {"pairs": 236, "excluded: unknown patient": 12, "excluded: gene id as label": 14, "prevalent": 35,
+                 "not in the knowledge": 12, "first contact": 19, "at risk": 144},
+        "problems": {"unknown patient": 12, "gene id as label": 14, "two suspicion dates": 3},
+        "label_source": "labels",
+        "by_subgroup": {
+            "sex": {"female": cell_sample(80, 0.6, 290), "male": cell_sample(64, 33 / 64, 241)},
+            "age_band": {"under 1": small, "1-17": cell_sample(61, 38 / 61, 301), "18-64": cell_sample(60, 0.5, 220),
+                         "65 and over": small},
+            "race_ethnicity": {"Asian": small, "White, Not Hispanic or Latino": cell_sample(101, 58 / 101, 277),
+                               "unknown": small},
+            "note_density": {"low": cell_sample(48, 0.375, 150), "middle": cell_sample(48, 28 / 48, 270),
+                             "high": cell_sample(48, 35 / 48, 385)},
+            "language": "not assessed",
+        },
+        "by_look_back": {"under 1 years": small, "1 to 3 years": cell_sample(60, 0.5, 190),
+                         "3 years and more": cell_sample(73, 45 / 73, 350)},
+        "by_rule_grade": {"version": cell_sample(100, 0.56, 270), "filed": cell_sample(44, 25 / 44, 260)},
+        "by_threshold": [
+            {"threshold": t, "protocol": t == 0.6, "prioritised_share": s / 144, "false_alerts_per_1000_12m": f}
+            for t, s, f in ((0.1, 125, 71.0), (0.2, 112, 42.0), (0.4, 97, 22.0), (0.6, 81, 12.4), (0.8, 52, 4.1))
+        ],
+        "calibration": {
+            "n": 1100, "events": 96, "brier": 0.061, "auc": 0.81, "stated_mean": 0.101, "happened_mean": 0.087,
+            "slope": 0.74, "intercept": -0.2, "landmark_days": 365,
+            "bins": [{"n": 220, "stated": s, "happened": h, "ci95": [max(0, h - 0.03), h + 0.05]}
+                     for s, h in ((0.002, 0.0), (0.01, 0.0), (0.05, 0.06), (0.12, 0.11), (0.42, 0.27))],
+        },
+        "single_version": {"pairs": 20, "without": cell_sample(124, 70 / 124, 266)},
+    }  # fmt: skip
+    curves = {
+        name: tuple((30.4 * m, most * (1 - 0.93**m)) for m in range(1, 25))
+        for name, most in (("alert", 0.09), ("suspicion", 0.055), ("death", 0.03))
+    }
+    return ReplayReport(dataclasses.replace(summary, outcome=outcome), "note", curves)

@@ -137,7 +137,7 @@ def test_holes_between_nights_are_counted() -> None:
 def test_small_groups_are_not_shown() -> None:
     found = figures()["by_subgroup"]
     assert found["sex"]["female"] == {"n": "below 11", "alerts": "below 11"}
-    assert found["race"] == "not assessed"
+    assert found["race_ethnicity"] == "not assessed"
 
 
 def test_detection_and_false_alerts_by_subgroup() -> None:

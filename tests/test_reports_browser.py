@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from report_samples import alerted_patient, patient_report_sample, summary_report_sample
+from report_samples import alerted_patient, patient_report_sample, replay_report_sample, summary_report_sample
 
 from zebrawatch.reports.data import PatientReport
 from zebrawatch.reports.pages import patient_report, summary_report
+from zebrawatch.reports.replay_page import replay_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
@@ -50,6 +51,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "a dozen": lambda: patient_report(patient_report_sample(12)),
     "hostile": lambda: patient_report(hostile_report()),
     "summary": lambda: summary_report(summary_report_sample()),
+    "replay": lambda: replay_report(replay_report_sample()),
     "real": lambda: summary_report(summary_report_sample("real", 9)),
 }
 
@@ -135,7 +137,9 @@ def test_print_opens_every_patient_on_white(browser: api.Browser, folder: Path) 
     page.close()
 
 
-@pytest.mark.parametrize(("name", "scheme"), [("patients", "light"), ("patients", "dark"), ("summary", "dark")])
+@pytest.mark.parametrize(
+    ("name", "scheme"), [("patients", "light"), ("patients", "dark"), ("summary", "dark"), ("replay", "light")]
+)
 def test_axe_finds_no_serious_fault(browser: api.Browser, folder: Path, name: str, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     page, _ = opened(browser, folder / f"{name}.html", 1280, scheme)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from lake_rows import arrow
@@ -18,6 +19,7 @@ from connectors.configuration import Configuration, replaced
 from connectors.lake import Lake
 from zebrawatch.errors import ConfigurationError
 from zebrawatch.nights import NightRange
+from zebrawatch.outcome.people import SCREENED_COLUMNS, screened_people
 from zebrawatch.schemas import PATIENTS, Table
 
 DAY0 = date(2025, 1, 1)
@@ -75,6 +77,26 @@ def test_merged_restricted_and_deleted_patients_are_left_out_and_later_versions_
         version(4, "b", 12, restricted=True),
     )
     assert set(told) == {4}
+
+
+def test_what_subgroups_go_by_comes_with_each_patient() -> None:
+    spans = pd.DataFrame({"subject_id": [1, 2], "known_night_min": [night(0)] * 2, "known_night_max": [night(9)] * 2})
+    versions = arrow(
+        PATIENTS,
+        (
+            version(1, "a", 0, race="Asian", ethnicity="Not Hispanic or Latino", language="de", payer="Medicaid"),
+            version(2, "a", 0),
+        ),
+    )
+    told = screened_people(spans, versions.to_pandas(date_as_object=True), ZoneInfo("UTC"))
+    assert set(SCREENED_COLUMNS) == set(told.columns)
+    first, second = told.to_dict("records")
+    assert (first["race_ethnicity"], first["language"], first["payer"]) == (
+        "Asian, Not Hispanic or Latino",
+        "de",
+        "Medicaid",
+    )
+    assert second["race_ethnicity"] is None
 
 
 def test_an_opt_out_list_that_is_not_there_stops_the_run(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ Instants are UTC. See DESIGN, "Time".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
 
@@ -60,6 +61,32 @@ class NightRange:
         return (self.first + timedelta(days=n) for n in range(len(self)))
 
 
+def ranges_of(nights: Iterable[date]) -> list[NightRange]:
+    """Unbroken ranges of a list of nights."""
+    ranges: list[NightRange] = []
+    for night in sorted(nights):
+        if ranges and night == ranges[-1].last + timedelta(days=1):
+            ranges[-1] = NightRange(ranges[-1].first, night)
+        else:
+            ranges.append(NightRange(night, night))
+    return ranges
+
+
 def month_of(night: date) -> str:
     """The month a night lies in, as `YYYY-MM`: the key of its background."""
     return f"{night:%Y-%m}"
+
+
+Landmarks = Literal["nightly", "note", "monthly"]
+"""Nights on which a replay judges a patient: every one, those with something new, or the last night of each month.
+
+Between two scores the last one stands, so `nightly` and `note` are the same scores.
+"""
+LANDMARKS: tuple[Landmarks, ...] = get_args(Landmarks)
+
+
+def landmark_of(night: date, landmarks: Landmarks) -> date:
+    """The night on which something that became known on `night` is first weighed."""
+    if landmarks != "monthly":
+        return night
+    return (night.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)

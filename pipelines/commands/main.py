@@ -19,7 +19,9 @@ from pipelines.commands import (
     lake,
     quarantine,
     reasoning,
+    replay,
     review,
+    runs,
     screen,
 )
 from pipelines.commands.growth_benchmark import growth
@@ -31,6 +33,7 @@ app = typer.Typer(
     help="A nightly rare-disease screen over a hospital's own records.",
 )  # fmt: skip
 app.command("screen")(screen.screen)
+app.command("replay")(replay.replay)
 app.command("review")(review.review)
 app.command("audit")(audit.audit)
 app.command("demo-hospital")(demo.demo_hospital)
@@ -44,6 +47,7 @@ app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(lake.app, name="lake")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(reasoning.app, name="reasoning")
+app.add_typer(runs.app, name="runs")
 
 
 def run() -> None:

@@ -156,8 +156,23 @@ def _say(found: Mapping[str, Any], seconds: float) -> None:
         f"  records        {found['patients']:,} patients, {found['notes']:,} notes, {found['findings']:,} findings; "
         f"{found['quarantined']:,} lines in quarantine"
     )
+    print(f"  alerts         {found['alerts']:,} raised")
+    say_outcome(found)
+    print(f"  time           {seconds:.0f} s")
+    print("\nTo look closer:")
+    print(f"  patients       {found['report']}   (patient data: stays in the lake)")
+    print(f"  summary        {found['summary']}")
+    print("  pipeline       dagster dev   (.venv/bin/dagster)")
+    print(f"  history        mlflow ui --backend-store-uri {found['mlflow_uri']}")
+
+
+def say_outcome(found: Mapping[str, Any]) -> None:
+    """Burden, share, lead, nulls and the leak gate, in lines that `screen` and `replay` share."""
     rate = found["false_alerts_per_1000_12m"]
-    print(f"  alerts         {found['alerts']:,} raised; {_number(rate)} false per 1,000 patients in 12 months")
+    print(
+        f"  burden         {_number(rate)} false alerts per 1,000 patients in 12 months, "
+        f"{_number(found['episodes_per_1000_py'])} episodes per 1,000 patient-years"
+    )
     print(f"  pairs at risk  {found['at_risk'] or 0} (patient and later-suspected disease)")
     if found["at_risk"]:
         print(
@@ -177,12 +192,6 @@ def _say(found: Mapping[str, Any], seconds: float) -> None:
         f"{'passed' if gate.get('passed') else 'NOT passed'}: {gate.get('leaks', 0)} leaks" if gate else "not assessed"
     )
     print(f"  leak gate      {words} in {gate.get('documents', 0):,} scored documents")
-    print(f"  time           {seconds:.0f} s")
-    print("\nTo look closer:")
-    print(f"  patients       {found['report']}   (patient data: stays in the lake)")
-    print(f"  summary        {found['summary']}")
-    print("  pipeline       dagster dev   (.venv/bin/dagster)")
-    print(f"  history        mlflow ui --backend-store-uri {found['mlflow_uri']}")
 
 
 def _say_nulls(nulls: Mapping[str, Any] | None) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from zebrawatch.evidence.labs import days_apart, takes_two
 from zebrawatch.evidence.ranking import Evidence, Person
+from zebrawatch.nights import Landmarks, landmark_of
 
 WEIGHED = {"present": "present", "historical": "present", "negated": "negated"}
 """Assertions that are evidence, and as what; uncertain and hypothetical mentions are shown but not weighed."""
@@ -154,10 +155,11 @@ class Chart:
             if assertion == "present" or (hpo_id, "present") not in groups
         ]
 
-    def turns(self, first_screened: date, through: date) -> list[Turn]:
+    def turns(self, first_screened: date, through: date, landmarks: Landmarks = "note") -> list[Turn]:
         """The nights, from the first screened one on, on which the weighed evidence changed.
 
-        One sweep over the nights: only terms that something happened to are looked at again.
+        `landmarks` `monthly` looks at the last night of each month only. One sweep over the nights: only terms that
+        something happened to are looked at again.
         """
         happened: dict[date, set[str]] = {}
         by_term: dict[str, list[Finding]] = {}
@@ -165,9 +167,10 @@ class Chart:
             by_term.setdefault(finding.hpo_id, []).append(finding)
             for night in (finding.first_night, finding.removed_night):
                 if night is not None:
-                    happened.setdefault(max(night, first_screened), set()).add(finding.hpo_id)
+                    seen = landmark_of(max(night, first_screened), landmarks)
+                    happened.setdefault(seen, set()).add(finding.hpo_id)
         for version in self.demographics:
-            happened.setdefault(max(version.known_night, first_screened), set())
+            happened.setdefault(landmark_of(max(version.known_night, first_screened), landmarks), set())
         turns: list[Turn] = []
         weighed: dict[str, Weighed] = {}
         was_barred = False

@@ -19,7 +19,7 @@ from zebrawatch.engine.chart import Chart, Demographics, Finding, Turn
 from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.ranking import Ranker, Ranking, RankingParameters
 from zebrawatch.knowledge.diseases import Knowledge
-from zebrawatch.nights import NightRange, month_of
+from zebrawatch.nights import Landmarks, NightRange, month_of
 
 PATIENT_COLUMNS = ("subject_id", "known_night", "sex", "birth_date", "restricted", "merged_into", "deleted")
 STANDING = date(9999, 12, 31)  # stands in for "not removed" where a maximum is taken
@@ -62,6 +62,7 @@ class Scoring:
     terms: frozenset[str]
     never_screened: frozenset[str] = frozenset()
     opted_out: frozenset[int] = frozenset()
+    landmarks: Landmarks = "note"
 
 
 class Scorer:
@@ -90,7 +91,7 @@ class Scorer:
         """Rows of CANDIDATES for the nights of the range, without `night_range`."""
         rows = CandidateRows(self._vocabulary)
         before: date | None = None
-        for turn in chart.turns(self.scoring.first_screened, self.scoring.nights.last):
+        for turn in chart.turns(self.scoring.first_screened, self.scoring.nights.last, self.scoring.landmarks):
             if turn.night in self.scoring.nights:
                 month = month_of(turn.night)
                 ranking = self._rank(chart, turn.night, month)

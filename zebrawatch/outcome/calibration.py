@@ -6,22 +6,27 @@ population.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import statsmodels.api as sm
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from zebrawatch.outcome.intervals import Interval, wilson
+from zebrawatch.outcome.observation import night_value, observed, records
 
 Floats = npt.NDArray[np.float64]
 
 ENOUGH_EVENTS = 100
 """Confirmed events of a site's own before a percentage may be shown (OUTCOMES)."""
 CONFIRMED_WITHIN_DAYS = 730
+LANDMARK = 365
+"""Days after entry at which stated probabilities are read."""
 _EDGE = 1e-9
 
 
@@ -90,6 +95,38 @@ def shift_intercept(stated: Sequence[float], from_prevalence: float, to_prevalen
     move = _log_odds(np.array([to_prevalence])) - _log_odds(np.array([from_prevalence]))
     moved: Floats = 1 / (1 + np.exp(-(_log_odds(np.asarray(stated, dtype=np.float64)) + move)))
     return moved
+
+
+def stated_and_confirmed(
+    people: pd.DataFrame, candidates: pd.DataFrame, suspected: Mapping[int, date], confirmed: Mapping[int, date],
+    first_screened_night: date,
+) -> tuple[list[float], list[bool], int]:  # fmt: skip
+    """What was stated LANDMARK days after entry, whether it was confirmed within 24 months, and how many are censored.
+
+    Over everybody then alive, observed, unsuspected and scored. Somebody not confirmed and followed for less than 24
+    months is counted as censored and left out. `candidates`: schemas.CANDIDATES; of them `p_any`, P(any listed rare
+    disease), standing on that night.
+    """
+    scores: dict[int, dict[date, float]] = {}
+    for row in records(candidates, ("subject_id", "night", "p_any")):
+        night = night_value(row["night"])
+        if night is not None:
+            scores.setdefault(int(row["subject_id"]), {})[night] = float(row["p_any"])
+    stated, happened, censored = [], [], 0
+    for person in observed(people):
+        subject, at = person.subject_id, max(person.entry, first_screened_night) + timedelta(days=LANDMARK)
+        known = [night for night in scores.get(subject, ()) if night <= at]
+        gone = [night for night in (person.death, suspected.get(subject)) if night is not None and night <= at]
+        if not known or gone or person.last < at:
+            continue
+        until = at + timedelta(days=CONFIRMED_WITHIN_DAYS)
+        came_true = subject in confirmed and confirmed[subject] <= until
+        if not came_true and person.last < until and person.death is None:
+            censored += 1
+            continue
+        stated.append(scores[subject][max(known)])
+        happened.append(came_true)
+    return stated, happened, censored
 
 
 def may_show_percentage(confirmed_events: int) -> bool:

@@ -55,7 +55,36 @@ class Exploratory(_Strict):
     k: tuple[PositiveInt, ...]
     look_back_years: tuple[float, ...]
     subgroups: tuple[str, ...]
+    thresholds: tuple[Share, ...]
     minimum_cell: PositiveInt
+
+
+SPLIT_PARTS = ("fit", "threshold", "report")
+
+
+class Split(_Strict):
+    """Shares of nights and of patients for fitting and for choosing a threshold; the rest reports."""
+
+    fit: Share
+    threshold: Share
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> Split:
+        if self.fit + self.threshold >= 1:
+            raise ValueError("fit and threshold must leave some nights and patients to report on")
+        return self
+
+    def part(self, share: float) -> str:
+        """The part (SPLIT_PARTS) in which a place from 0 to 1 lies."""
+        return SPLIT_PARTS[0 if share < self.fit else 1 if share < self.fit + self.threshold else 2]
+
+
+class Promotion(_Strict):
+    """What a challenger must gain before it may replace what runs."""
+
+    share_margin: Annotated[float, Field(ge=0, le=1)]
+    lead_margin_days: Annotated[float, Field(ge=0)]
+    minimum_pairs: PositiveInt
 
 
 class Prevalence(_Strict):
@@ -85,6 +114,8 @@ class Protocol(_Strict):
     alert: Alert
     windows: Windows
     exploratory: Exploratory
+    split: Split
+    promotion: Promotion
     prevalence: Prevalence
     resampling: Resampling
     workload: Workload

@@ -6,30 +6,34 @@ at-risk pairs with the earlier of specific and general suspicion; everything els
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from zebrawatch.nights import NightRange
+from zebrawatch.nights import NightRange, ranges_of
 from zebrawatch.outcome import burden as burdens
 from zebrawatch.outcome import nulls as nulls_of
+from zebrawatch.outcome import resting
+from zebrawatch.outcome.calibration import LANDMARK, calibration, stated_and_confirmed
 from zebrawatch.outcome.episodes import Episode, by_subject, episodes_of
 from zebrawatch.outcome.intervals import Floats, Interval, Resample, weighted_median, wilson
 from zebrawatch.outcome.lead_time import lead_time
 from zebrawatch.outcome.look_ahead import knowledge_look_ahead
 from zebrawatch.outcome.matching import TIERS, Matcher
 from zebrawatch.outcome.observation import night_value, observed, records
+from zebrawatch.outcome.operating import refold
 from zebrawatch.outcome.pairs import PAIR_CLASSES, PairTable, disagreements, pairs
-from zebrawatch.outcome.protocol import Protocol
-from zebrawatch.outcome.time_to_event import first_alert_incidence, landmarks
+from zebrawatch.outcome.protocol import SPLIT_PARTS, Protocol
+from zebrawatch.outcome.time_to_event import Incidence, first_alert_incidence, landmarks
 from zebrawatch.screen.suspicion import Suspicion, first_suspicions
 
+CURVE_MONTHS, MONTH_DAYS = 24, 365.25 / 12
 MOST_CELLS = 60_000_000
 """Patients times resamples that are held in memory at once; larger populations get fewer resamples, at least 200."""
 
@@ -43,6 +47,7 @@ class Replay:
     `namings`: schemas.NAMINGS, for the figures without each class of evidence. `written`: subject_id and known_night of
     every document, for the utilisation null and note density. `organ_system`: main organ system by disease id, for the
     strata. `labels`: zebrawatch.outcome.pairs.LABEL_COLUMNS, or None where the records alone give the diagnoses.
+    `sources`: zebrawatch.outcome.resting.SOURCE_COLUMNS of the notes and events of patients with a suspicion.
     """
 
     nights: Sequence[NightRange]
@@ -62,6 +67,9 @@ class Replay:
     """Day of a disease's first curation, by every id of it; empty: look-ahead of the knowledge is not assessed."""
     cutoffs: Mapping[str, date] = field(default_factory=dict)
     """Last day of what a release or model was made of, by its name."""
+    sources: pd.DataFrame | None = None
+    weighed: pd.DataFrame | None = None
+    """zebrawatch.outcome.resting.WEIGHED_COLUMNS of patients with a diagnosis."""
 
     @property
     def first(self) -> date:
@@ -76,10 +84,19 @@ class Replay:
         covered = {night for nights in self.nights for night in nights}
         return (self.last - self.first).days + 1 - len(covered)
 
+    def hole_ranges(self) -> list[str]:
+        """The stretches of missing nights by name, such as `2024-03-01..2024-03-09`."""
+        covered = {night for nights in self.nights for night in nights}
+        return [str(hole) for hole in ranges_of(n for n in NightRange(self.first, self.last) if n not in covered)]
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result: `figures` for people and MLflow, `lead_time` rows for the lake, `problems` by name, the flow."""
+    """The result: `figures` for people and MLflow, `lead_time` rows for the lake, `problems` by name, the flow.
+
+    `incidence` holds Aalen-Johansen curves by event, in days from entry; `false_alerts` the cumulative false alerts per
+    1,000 patients by month since screening began: (months, value, low, high).
+    """
 
     figures: dict[str, Any]
     lead_time: pd.DataFrame
@@ -87,6 +104,17 @@ class Outcome:
     flow: dict[str, int]
     classified: tuple[burdens.Classified, ...]
     disagreements: pd.DataFrame
+    incidence: Mapping[str, Incidence] = field(default_factory=dict)
+    false_alerts: tuple[MonthlyCount, ...] = ()
+
+
+class MonthlyCount(NamedTuple):
+    """A mean cumulative count per 1,000 patients `months` after screening began, with its interval."""
+
+    months: int
+    per_1000: float
+    low: float | None
+    high: float | None
 
 
 def summarise(
@@ -171,8 +199,28 @@ class _Summary:
         apart = disagreements(labels, self.replay.suspicions, self.matcher) if labels is not None else pd.DataFrame()
         figures["label_disagreements"] = len(apart)
         return Outcome(
-            plain_values(figures), self.rows, self.table.problems, self.table.flow(), tuple(self.classified), apart
-        )
+            plain_values(figures), self.rows, self.table.problems, self.table.flow(), tuple(self.classified), apart,
+            self.incidence, self._false_alerts(),
+        )  # fmt: skip
+
+    @cached_property
+    def incidence(self) -> dict[str, Incidence]:
+        """Aalen-Johansen curves of the first alert and its competitors."""
+        return first_alert_incidence(self.replay.people, self.episodes, self.suspected, self.replay.first)
+
+    def _false_alerts(self) -> tuple[MonthlyCount, ...]:
+        """Cumulative false alerts by month, as far as somebody was followed and at most CURVE_MONTHS."""
+        new = [one for one in self.classified if not one.episode.backlog and one.episode_class != burdens.LEFT]
+        longest = float(self.exposed.days.max()) if len(self.exposed.days) else 0.0
+        found = []
+        for months in range(min(CURVE_MONTHS, int(longest / MONTH_DAYS)) + 1):
+            count = burdens.cumulative(
+                new, (*burdens.FALSE, burdens.UNDETERMINED), self.exposed, self.resample, round(months * MONTH_DAYS)
+            )
+            if count["value"] is not None:
+                low, high = count["ci95"] or (None, None)
+                found.append(MonthlyCount(months, count["value"], low, high))
+        return tuple(found)
 
     def _headline(self) -> dict[str, Any]:
         shares = leads(self.at_risk(), self.resample, self.protocol.windows.minimum_interval_days)
@@ -243,18 +291,24 @@ class _Summary:
         """What stands beside the headline: other denominators, upper figure, look-back, tiers, time to event, flow."""
         incident = leads(self.incident(), self.resample, self.protocol.windows.minimum_interval_days)
         replay = self.replay
-        reached = first_alert_incidence(replay.people, self.episodes, self.suspected, replay.first)
         days = self.protocol.windows.landmark_days
         return {
             "incident_pairs": incident,
             "upper": self._upper(),
             "phenotype_names_counted": self._both_ways(),
             "by_look_back": self._look_back(),
+            "by_rule_grade": self._rule_grade(),
+            "single_version": self._single_version(),
+            "by_disease": self._by(lambda row: str(row["disease_id"])),
+            "by_disease_group": self._by(lambda row: replay.organ_system.get(str(row["disease_id"]), "unknown")),
+            "by_split": self._split(),
+            "by_threshold": self._by_threshold(),
+            "calibration": self._calibration(),
             "without_class": self._without_class(),
             "by_subgroup": {name: self._subgroup(name) for name in self.protocol.exploratory.subgroups},
             "match_tiers": {tier: int((self.at_risk()["match_tier"] == tier).sum()) for tier in TIERS},
             "cumulative_incidence": {
-                name: {str(day): curve.at(day) for day in days} for name, curve in reached.items()
+                name: {str(day): curve.at(day) for day in days} for name, curve in self.incidence.items()
             },
             "landmarks": [
                 one.as_dict()
@@ -268,6 +322,7 @@ class _Summary:
             "problems": {str(name): int(n) for name, n in self.table.problems["problem"].value_counts().items()},
             "nights": (replay.last - replay.first).days + 1 - replay.holes(),
             "nights_missing": replay.holes(),
+            "holes": replay.hole_ranges(),
             "protocol": self.protocol.digest,
             "label_source": "records" if replay.labels is None else "labels",
         }
@@ -298,6 +353,100 @@ class _Summary:
         years = rows["interval_days"].astype(float) / burdens.YEAR_DAYS
         edges = [0.0, *self.protocol.exploratory.look_back_years, float("inf")]
         return {_band(low, high): self._cell(rows[(years >= low) & (years < high)]) for low, high in pairwise(edges)}
+
+    def _by(self, group: Callable[[Mapping[str, Any]], str]) -> dict[str, Any]:
+        """Cells of at-risk pairs by a group of their own; nobody is left out."""
+        rows = self.at_risk()
+        own = [group(row) for row in records(rows, ("subject_id", "disease_id", "suspicion_night"))]
+        keys = np.array(own, dtype=object)
+        return {name: self._cell(rows[keys == name]) for name in sorted(set(own))}
+
+    def _rule_grade(self) -> dict[str, Any] | str:
+        """By the grade of the row that dated the suspicion."""
+        replay = self.replay
+        if replay.sources is None:
+            return "not assessed"
+        graded = resting.grades(self.at_risk(), replay.suspicions, replay.sources)
+        return self._by(lambda row: graded.get((int(row["subject_id"]), str(row["disease_id"])), resting.LABEL_FILE))
+
+    def _single_version(self) -> dict[str, Any] | str:
+        """The headline without pairs that rest on a row of which the source kept only the last version."""
+        replay = self.replay
+        if replay.sources is None or replay.weighed is None:
+            return "not assessed"
+        rows = self.at_risk()
+        resting_on = resting.on_single_versions(rows, replay.suspicions, replay.weighed, replay.sources, self.matcher)
+        keys = records(rows, ("subject_id", "disease_id"))
+        kept = [(int(row["subject_id"]), str(row["disease_id"])) not in resting_on for row in keys]
+        return {"pairs": len(resting_on), "without": self._cell(rows[np.array(kept, dtype=bool)])}
+
+    def _split(self) -> dict[str, Any]:
+        """Fit, threshold and report: by calendar time of suspicion, by patient, and by both (OUTCOMES, "Protocol")."""
+        replay, split = self.replay, self.protocol.split
+        rows = self.at_risk()
+        whole = (replay.last - replay.first).days + 1
+        keys = records(rows, ("subject_id", "suspicion_night"))
+        nights = [night_value(row["suspicion_night"]) or replay.last for row in keys]
+        time = [split.part((night - replay.first).days / whole) for night in nights]
+        patient = [split.part(int(row["subject_id"]) % 1000 / 1000) for row in keys]
+        found: dict[str, Any] = {}
+        for name in SPLIT_PARTS:
+            by_time, by_patient = (np.array([one == name for one in own], dtype=bool) for own in (time, patient))
+            found[name] = {
+                "time": self._cell(rows[by_time]),
+                "patients": self._cell(rows[by_patient]),
+                "both": self._cell(rows[by_time & by_patient]),
+            }
+        return found
+
+    def _by_threshold(self) -> list[dict[str, Any]]:
+        """The same scores under other thresholds, each with its own burden; exploratory, except the protocol's own."""
+        return [
+            self._point(threshold)
+            for threshold in sorted({*self.protocol.exploratory.thresholds, self.protocol.alert.threshold})
+        ]
+
+    def _point(self, threshold: float) -> dict[str, Any]:
+        replay, protocol = self.replay, self.protocol
+        policy = replace(protocol.policy, threshold=threshold)
+        nights = NightRange(replay.first, replay.last)
+        episodes = episodes_of(refold(replay.candidates, replay.people, self.suspected, policy, nights))
+        table = self.table.rows[self.table.rows["label_source"].isin(self.headline["label_source"].unique())]
+        rows = lead_time(table, episodes, None, self.matcher)
+        share = leads(rows[rows["pair_class"] == "at risk"], self.resample, protocol.windows.minimum_interval_days)
+        classified = burdens.classify(
+            episodes, replay.people, self.table.rows, self.matcher, replay.first, protocol.windows.follow_up_days
+        )
+        cost = burdens.burden(
+            classified, self.exposed, self.resample, horizon_days=protocol.windows.horizon_days,
+            last_night=replay.last, first_screened_night=replay.first, reviewers=protocol.workload.reviewers,
+        )  # fmt: skip
+        false = cost["false_alerts_per_1000_12m"]
+        return {
+            "threshold": threshold,
+            "protocol": threshold == protocol.alert.threshold,
+            **{name: share[name] for name in ("prioritised_share", "lead_days_mean_unconditional")},
+            "false_alerts_per_1000_12m": false["value"],
+            "episodes_per_1000_py": cost["episodes_per_1000_py"]["value"],
+            "episodes": cost["episodes"],
+            "ci95": {
+                "prioritised_share": share["ci95"]["prioritised_share"],
+                "false_alerts_per_1000_12m": false["ci95"],
+            },
+        }
+
+    def _calibration(self) -> dict[str, Any]:
+        """P(any listed rare disease) standing a year after entry, against confirmation within 24 months after it."""
+        confirmed: dict[int, date] = {}
+        for row in records(self.table.rows[self.table.rows["pair_class"].notna()], ("subject_id", "confirmed_night")):
+            night = night_value(row["confirmed_night"])
+            if night is not None:
+                subject = int(row["subject_id"])
+                confirmed[subject] = min(night, confirmed.get(subject, night))
+        stated, happened, censored = stated_and_confirmed(
+            self.replay.people, self.replay.candidates, self.suspected, confirmed, self.replay.first
+        )
+        return {**calibration(stated, happened), "censored": censored, "landmark_days": LANDMARK}
 
     def _without_class(self) -> dict[str, Any] | str:
         """Headline figures had each class of evidence not been read: what the dates of suspicion owe to it."""

@@ -393,3 +393,17 @@ class SummaryReport:
     identity: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
     reading: ModelCounts | None = None
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """A replay: its summary, on which landmarks patients were judged, and what only a replay shows.
+
+    `incidence` holds Aalen-Johansen curves by event: (days since entry, share). `look_ahead` says in one sentence what
+    edits after the fact may have added.
+    """
+
+    summary: SummaryReport
+    landmarks: str
+    incidence: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    look_ahead: str = "Look-ahead from edits: not assessable."

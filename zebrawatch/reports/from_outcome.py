@@ -12,7 +12,8 @@ import pandas as pd
 
 from zebrawatch.outcome.burden import CLASSES, Classified
 from zebrawatch.outcome.observation import night_value, records
-from zebrawatch.reports.data import BurdenClass, CaseLine, FlowStep
+from zebrawatch.outcome.summary import Outcome
+from zebrawatch.reports.data import BurdenClass, BurdenPoint, CaseLine, FlowStep
 
 _NIGHTS = ("entry_night", "suspicion_night", "sustained_raise_night", "first_raise_night", "confirmed_night")
 
@@ -47,6 +48,19 @@ def burden_classes(classified: Sequence[Classified]) -> tuple[BurdenClass, ...]:
     episodes = Counter(one.episode_class for one in new)
     patients = Counter(name for name, _ in {(one.episode_class, one.episode.subject_id) for one in new})
     return tuple(BurdenClass(name, episodes[name], patients[name]) for name in CLASSES)
+
+
+def burden_points(outcome: Outcome) -> tuple[BurdenPoint, ...]:
+    """Cumulative false alerts by month since screening began."""
+    return tuple(BurdenPoint(float(one.months), one.per_1000, one.low, one.high) for one in outcome.false_alerts)
+
+
+def incidence_points(outcome: Outcome) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Aalen-Johansen curves by event: (days since entry, share)."""
+    return {
+        name: tuple(zip(curve.days.tolist(), curve.share.tolist(), strict=True))
+        for name, curve in outcome.incidence.items()
+    }
 
 
 def flow_steps(figures: Mapping[str, Any]) -> tuple[FlowStep, ...]:

@@ -61,43 +61,53 @@ def patient_report(report: PatientReport) -> str:
 
 def summary_report(report: SummaryReport) -> str:
     """The summary as one self-contained HTML page. Counts of patients under 11 are hidden unless the data are made."""
+    return rendered("summary.html", summary_context(report))
+
+
+def rendered(template: str, context: Mapping[str, Any]) -> str:
+    """A page of a template in this folder."""
+    return _encodable(_environment().get_template(template).render(**context))
+
+
+def summary_context(report: SummaryReport) -> dict[str, Any]:
+    """What summary.html shows, suppressed and in words."""
     floor = floor_of(report.provenance.data_kind)
     picture, note = _lead_picture(report, floor)
     flow = shown_flow(report.flow, floor)
     curve = shown_points(report.cumulative, report.patients, floor)
-    page = _environment().get_template("summary.html").render(
-        report=report,
-        nights=_nights_in_words(report.nights),
-        nights_shown=_nights_shown(report.nights),
-        opening=_opening(report, floor),
-        caution=_caution(report.provenance.data_kind),
-        suppression=_suppression(floor),
-        headlines=figures.headlines(report.outcome, report.patients, floor),
-        lead_picture=picture,
-        lead_note=note,
-        flow=flow,
-        flow_conflict=_flow_conflict(flow, report.outcome),
-        against=figures.against_nulls(report.outcome, floor),
-        no_nulls=_no_nulls(report, floor),
-        burden_picture=pictures.burden_curve(curve) if curve else None,
-        no_curve=_no_curve(report),
-        burden=shown_burden(report.burden, floor),
-        ppv=figures.ppv_lines(report.outcome, floor),
-        beside=figures.beside_lines(report.outcome, floor),
-        by_k=figures.k_lines(report.outcome, floor),
-        gate=figures.gate_words(report.outcome),
-        recall=figures.recall_words(report.outcome),
-        duplication=_duplication(report.duplication_rate),
-        model_patients=_model_patients(report, floor),
-        rows=_rows(report, floor),
-        thinned=len(curve) < len(report.cumulative),
-        floor=floor,
-        reference=reference.radar_beside(report.outcome, floor),
-        took=None if report.seconds is None else f"The run took {_duration(report.seconds)}.",
-        statement=statement(report.provenance),
-        style=_style(),
-    )  # fmt: skip
-    return _encodable(page)
+    return {
+        "title": "Screen summary",
+        "report": report,
+        "nights": _nights_in_words(report.nights),
+        "nights_shown": _nights_shown(report.nights),
+        "opening": _opening(report, floor),
+        "caution": _caution(report.provenance.data_kind),
+        "suppression": _suppression(floor),
+        "headlines": figures.headlines(report.outcome, report.patients, floor),
+        "lead_picture": picture,
+        "lead_note": note,
+        "flow": flow,
+        "flow_conflict": _flow_conflict(flow, report.outcome),
+        "against": figures.against_nulls(report.outcome, floor),
+        "no_nulls": _no_nulls(report, floor),
+        "burden_picture": pictures.burden_curve(curve) if curve else None,
+        "no_curve": _no_curve(report),
+        "burden": shown_burden(report.burden, floor),
+        "ppv": figures.ppv_lines(report.outcome, floor),
+        "beside": figures.beside_lines(report.outcome, floor),
+        "by_k": figures.k_lines(report.outcome, floor),
+        "gate": figures.gate_words(report.outcome),
+        "recall": figures.recall_words(report.outcome),
+        "duplication": _duplication(report.duplication_rate),
+        "model_patients": _model_patients(report, floor),
+        "rows": _rows(report, floor),
+        "thinned": len(curve) < len(report.cumulative),
+        "floor": floor,
+        "reference": reference.radar_beside(report.outcome, floor),
+        "took": None if report.seconds is None else f"The run took {_duration(report.seconds)}.",
+        "statement": statement(report.provenance),
+        "style": _style(),
+    }  # fmt: skip
 
 
 def render(template: str, **values: Any) -> str:

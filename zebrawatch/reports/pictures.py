@@ -120,7 +120,7 @@ def burden_curve(points: Sequence[BurdenPoint]) -> Markup:
     """Cumulative false alerts per 1,000 patients by months since the first screened night: steps and intervals."""
     height, top = 190.0, 12.0
     ordered = sorted(points, key=lambda point: point.months)
-    ceiling = _nice(max([p.high if p.high is not None else p.per_1000 for p in ordered] + [0.1]))
+    ceiling = nice_ceiling(max([p.high if p.high is not None else p.per_1000 for p in ordered] + [0.1]))
     scale = Scale(0, max(ordered[-1].months, 1), 7, 98)
 
     def level(value: float) -> float:
@@ -151,7 +151,7 @@ def _month_axis(scale: Scale, height: float) -> list[Markup]:
     return parts
 
 
-def _nice(value: float) -> float:
+def nice_ceiling(value: float) -> float:
     """The next round figure (1, 2, 3, 4, 6, 8 times a power of ten) at or above a positive value."""
     power = 10.0 ** len(str(int(value))) / 10 if value >= 1 else 0.1
     for step in (1, 2, 3, 4, 6, 8, 10):
