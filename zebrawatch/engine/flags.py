@@ -18,7 +18,7 @@ from zebrawatch.reasoning.answers import JudgedAnswer
 from zebrawatch.reasoning.fusion import Listed, join
 from zebrawatch.reasoning.rows import judged_of
 from zebrawatch.schemas import FLAGS, SUSPICIONS
-from zebrawatch.screen.alerts import AlertPolicy, Facts, NightScore, PatientState, Shown, Span, fold
+from zebrawatch.screen.alerts import Facts, NightScore, PatientState, Policy, Shown, Span, fold
 from zebrawatch.screen.suspicion import first_suspicions
 
 SCORE_COLUMNS = ("subject_id", "night", "rank", "disease_id", "disease_name", "posterior", "log10_lr", "p_any", "cause")
@@ -28,7 +28,7 @@ SCORE_COLUMNS = ("subject_id", "night", "rank", "disease_id", "disease_name", "p
 class Folding:
     """What folds a range of nights: the policy, the nights, where the screen began."""
 
-    policy: AlertPolicy
+    policy: Policy
     nights: NightRange
     first_screened: date
     zone: str

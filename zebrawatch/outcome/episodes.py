@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from zebrawatch.outcome.observation import night_value, records
+from zebrawatch.screen.alerts import NOT_OWN
 
-NEW_BACKGROUND = "new background"
 DAY = timedelta(days=1)
 
 
@@ -114,7 +114,7 @@ def _episode(subject: int, name: str, rows: list[dict[str, Any]]) -> Episode:
 def _own(row: Mapping[str, Any]) -> bool:
     """A raise on evidence, or the row by which evidence earned an alert that a new background had raised."""
     reason = str(row["reason"])
-    return reason != NEW_BACKGROUND if row["action"] == "raise" else reason == "threshold"
+    return reason not in NOT_OWN if row["action"] == "raise" else reason == "threshold"
 
 
 def _diseases(shown: Any) -> tuple[str, ...]:

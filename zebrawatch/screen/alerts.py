@@ -11,12 +11,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from zebrawatch.nights import NightRange
 
 Action = Literal["raise", "show", "withdraw"]
 Cause = Literal["evidence", "background", "source removed"]
+NEW_BACKGROUND, POLICY = "new background", "policy"
+NOT_OWN = (NEW_BACKGROUND, POLICY)
+"""Reasons of a raise that did not come from the patient's own evidence: such an alert gives no lead."""
 
 
 class Shown(NamedTuple):
@@ -58,6 +61,9 @@ class AlertPolicy:
     An alert is raised when `p_any` has been at or above `threshold` on `persistence_nights` + 1 nights in a row, and
     withdrawn when it falls below `withdraw_below` (the threshold itself unless set lower, which keeps an alert from
     flickering). A raise at most `same_episode_days` after a withdrawal continues the episode. K diseases are shown.
+
+    By disease: `suspended` ones are neither shown nor counted, `suppressed` ones may be shown but raise no alert, and one
+    with a threshold of its own counts only where its own share reaches that. What does not count is taken off `p_any`.
     """
 
     threshold: float
@@ -65,6 +71,9 @@ class AlertPolicy:
     persistence_nights: int = 0
     same_episode_days: int = 90
     withdraw_below: float | None = None
+    suspended: frozenset[str] = frozenset()
+    suppressed: frozenset[str] = frozenset()
+    thresholds: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold <= 1.0:
@@ -78,6 +87,35 @@ class AlertPolicy:
     def floor(self) -> float:
         """The probability below which an open alert is withdrawn."""
         return self.threshold if self.withdraw_below is None else self.withdraw_below
+
+    def on(self, night: date) -> AlertPolicy:  # noqa: ARG002
+        """The policy of a night: one that never changes is its own."""
+        return self
+
+    def turns(self) -> frozenset[date]:
+        """Nights on which the policy changes."""
+        return frozenset()
+
+    def judged(self, score: NightScore) -> NightScore:
+        """The score as this policy takes it: what does not count is off `p_any`, and the list is cut at K."""
+        own = dict(self.thresholds)
+        off = [
+            one.posterior
+            for one in score.shown
+            if one.disease_id in self.suspended
+            or one.disease_id in self.suppressed
+            or one.posterior < own.get(one.disease_id, 0.0)
+        ]
+        left = tuple(one for one in score.shown if one.disease_id not in self.suspended)[: self.k]
+        return replace(score, p_any=max(0.0, score.p_any - sum(off)) if off else score.p_any, shown=left)
+
+
+class Policy(Protocol):
+    """An alert policy over time: AlertPolicy, which never changes, or zebrawatch.screen.policy.PolicyHistory."""
+
+    def on(self, night: date) -> AlertPolicy: ...
+
+    def turns(self) -> frozenset[date]: ...
 
 
 class Span(NamedTuple):
@@ -181,7 +219,7 @@ class PatientState:
     @classmethod
     def rebuild(
         cls,
-        policy: AlertPolicy,
+        policy: Policy,
         subject_id: int,
         flags: Iterable[Mapping[str, Any]],
         scores: Iterable[NightScore],
@@ -195,7 +233,7 @@ class PatientState:
         `through` are ignored. Equals the state that `fold` carried, where the same policy was used.
         """
         known = sorted((score for score in scores if score.night <= through), key=lambda score: score.night)
-        state = cls(subject_id, score=_cut(known[-1], policy.k) if known else None)
+        state = cls(subject_id, score=known[-1] if known else None)
         for row in sorted((row for row in flags if row["night"] <= through), key=lambda row: row["night"]):
             state = _replayed(state, row)
         if state.open:
@@ -236,7 +274,7 @@ class FlagChange:
 
 
 def fold(
-    policy: AlertPolicy,
+    policy: Policy,
     state: PatientState,
     scores: Sequence[NightScore],
     facts: Facts,
@@ -251,35 +289,32 @@ def fold(
     `first_screened_night` is backlog. ValueError: a score outside the range, two scores on one night, a range before
     the first screened night.
     """
-    by_night = _by_night(scores, nights, policy.k)
+    by_night = _by_night(scores, nights)
     if nights.first < first_screened_night:
         raise ValueError(f"nights {nights} begin before the first screened night {first_screened_night}")
-    stops = sorted({nights.first, *by_night, *(night for night in facts.turns() if night in nights)})
+    turns = facts.turns() | policy.turns()
+    stops = sorted({nights.first, *by_night, *(night for night in turns if night in nights)})
     changes: list[FlagChange] = []
     for stop, following in zip(stops, [*stops[1:], nights.last + timedelta(days=1)], strict=True):
         if stop in by_night:
             state = replace(state, score=by_night[stop])
         change, state = _turn(policy, state, facts, stop, first_screened_night)
         changes += [change] if change else []
-        due = _due(policy, state)
+        due = _due(policy.on(stop), state)
         if due is not None and stop < due < following:
             change, state = _turn(policy, state, facts, due, first_screened_night)
             changes += [change] if change else []
     return changes, state
 
 
-def _by_night(scores: Sequence[NightScore], nights: NightRange, k: int) -> dict[date, NightScore]:
-    by_night = {score.night: _cut(score, k) for score in scores}
+def _by_night(scores: Sequence[NightScore], nights: NightRange) -> dict[date, NightScore]:
+    by_night = {score.night: score for score in scores}
     if len(by_night) < len(scores):
         raise ValueError("a patient has two scores on one night")
     outside = [night for night in by_night if night not in nights]
     if outside:
         raise ValueError(f"a score of night {min(outside)} lies outside the nights {nights}")
     return by_night
-
-
-def _cut(score: NightScore, k: int) -> NightScore:
-    return replace(score, shown=score.shown[:k])
 
 
 def _due(policy: AlertPolicy, state: PatientState) -> date | None:
@@ -289,65 +324,76 @@ def _due(policy: AlertPolicy, state: PatientState) -> date | None:
 
 
 def _turn(
-    policy: AlertPolicy, state: PatientState, facts: Facts, night: date, first_screened_night: date
+    policy: Policy, state: PatientState, facts: Facts, night: date, first_screened_night: date
 ) -> tuple[FlagChange | None, PatientState]:
-    bar = facts.bar(night)
+    bar, held = facts.bar(night), policy.on(night)
     if state.open:
         return _while_open(policy, state, bar, night)
-    score = state.score
-    if bar is not None or score is None or score.p_any < policy.threshold:
+    score = held.judged(state.score) if state.score else None
+    if bar is not None or score is None or score.p_any < held.threshold:
         return None, replace(state, met_night=None)
     state = replace(state, met_night=state.met_night or night)
-    due = _due(policy, state)
+    due = _due(held, state)
     if due is None or night < due:
         return None, state
     return _raised(policy, state, score, night, first_screened_night)
 
 
 def _raised(
-    policy: AlertPolicy, state: PatientState, score: NightScore, night: date, first_screened_night: date
+    policy: Policy, state: PatientState, score: NightScore, night: date, first_screened_night: date
 ) -> tuple[FlagChange, PatientState]:
+    held = policy.on(night)
     continues = (
         state.episode_first is not None
         and state.withdrawn_night is not None
-        and (night - state.withdrawn_night).days <= policy.same_episode_days
+        and (night - state.withdrawn_night).days <= held.same_episode_days
     )
+    by_policy = state.met_night is not None and _met_by_policy(policy, state.score, state.met_night)
+    reason = POLICY if by_policy else NEW_BACKGROUND if score.cause == "background" else "threshold"
     state = replace(
         state,
         open=True,
         episode_first=state.episode_first if continues else night,
         withdrawn_night=None,
         shown=score.shown,
-        background_only=score.cause == "background",
+        background_only=reason != "threshold",
         backlog=state.backlog if continues else state.met_night == first_screened_night,
     )
-    reason = "new background" if state.background_only else "threshold"
-    return _change(policy, state, score, night, "raise", reason), state
+    return _change(held, state, score, night, "raise", reason), state
+
+
+def _met_by_policy(policy: Policy, score: NightScore | None, night: date) -> bool:
+    """Whether only the policy that began on `night` lets the score pass: such an alert gives no lead."""
+    if score is None or night not in policy.turns():
+        return False
+    before = policy.on(night - timedelta(days=1))
+    return before.judged(score).p_any < before.threshold
 
 
 def _while_open(
-    policy: AlertPolicy, state: PatientState, bar: str | None, night: date
+    policy: Policy, state: PatientState, bar: str | None, night: date
 ) -> tuple[FlagChange | None, PatientState]:
-    score = state.score
-    if score is None:
+    if state.score is None:
         raise ValueError("an open alert without a score")
+    held, turned = policy.on(night), night in policy.turns()
+    score = held.judged(state.score)
     fresh = score.night == night
-    if bar is not None or score.p_any < policy.floor:
+    if bar is not None or score.p_any < held.floor:
         removed = fresh and score.cause == "source removed"
-        reason = bar or ("source removed" if removed else "below threshold")
-        change = _change(policy, state, score, night, "withdraw", reason)
+        reason = bar or ("source removed" if removed else POLICY if turned and not fresh else "below threshold")
+        change = _change(held, state, score, night, "withdraw", reason)
         return change, replace(
             state, open=False, met_night=None, withdrawn_night=night, shown=(), background_only=False
         )
-    if not fresh:
+    if not fresh and not turned:
         return None, state
-    # An alert that a new background raised is the patient's own from the first score that passes on evidence.
-    earned = state.background_only and score.cause != "background" and score.p_any >= policy.threshold
+    # An alert that a new background or policy raised is the patient's own from the first score that passes on evidence.
+    earned = fresh and state.background_only and score.cause != "background" and score.p_any >= held.threshold
     if not earned and _ids(score.shown) == _ids(state.shown):
         return None, state
     state = replace(state, shown=score.shown, background_only=state.background_only and not earned)
-    reason = "threshold" if earned else "new background" if score.cause == "background" else "list changed"
-    return _change(policy, state, score, night, "show", reason), state
+    moved = POLICY if not fresh else NEW_BACKGROUND if score.cause == "background" else "list changed"
+    return _change(held, state, score, night, "show", "threshold" if earned else moved), state
 
 
 def _change(
@@ -371,25 +417,26 @@ def _replayed(state: PatientState, row: Mapping[str, Any]) -> PatientState:
         shown=tuple(Shown(**entry) for entry in row["shown"]),
         backlog=bool(row["backlog"]),
     )
-    if row["reason"] == "new background":
+    if row["reason"] in NOT_OWN:
         return replace(state, background_only=state.background_only or row["action"] == "raise")
     return replace(state, background_only=state.background_only and row["reason"] != "threshold")
 
 
 def _pending_since(
-    policy: AlertPolicy, scores: Sequence[NightScore], facts: Facts, first_screened_night: date, through: date
+    policy: Policy, scores: Sequence[NightScore], facts: Facts, first_screened_night: date, through: date
 ) -> date | None:
     """The night since which a closed alert's condition has held without a break; None where it does not hold."""
-    if not scores or scores[-1].p_any < policy.threshold or facts.bar(through) is not None:
-        return None
-    since = scores[-1].night
-    for score in reversed(scores):
-        if score.p_any < policy.threshold:
-            break
-        since = score.night
-    spans = (*facts.died, *facts.restricted, *facts.merged)
-    bars = [span.until for span in spans if span.until is not None and span.until <= through]
-    return max([since, first_screened_night, *bars])
+    turns = {first_screened_night, *(score.night for score in scores), *facts.turns(), *policy.turns()}
+    since: date | None = None
+    standing = iter((*scores, None))
+    score, following = None, next(standing)
+    for stop in sorted(night for night in turns if first_screened_night <= night <= through):
+        while following is not None and following.night <= stop:
+            score, following = following, next(standing)
+        held = policy.on(stop)
+        met = score is not None and facts.bar(stop) is None and held.judged(score).p_any >= held.threshold
+        since = (since or stop) if met else None
+    return since
 
 
 def _ids(shown: Iterable[Shown]) -> tuple[str, ...]:
