@@ -37,6 +37,7 @@ from zebrawatch.schemas import (
     PATIENTS,
     QUARANTINE,
     SUSPICIONS,
+    TABLES,
     Table,
 )
 from zebrawatch.timeline.lineage import RawLine, lines_about
@@ -178,6 +179,7 @@ def rebuild(configuration: Configuration, lake: Lake, flag: FlagName, say: Calla
     session(settings.spark, lake.scratch)  # before the passing lake: Spark's own files must outlast it
     with _passing_lake(lake) as passing:
         run = _PatientRun(settings, passing, f"audit-{uuid.uuid4().hex[:8]}", nights, say)
+        _answers_as_stored(passing, lake)
         lines = _take_in(run, lake, names)
         faults = _screen_again(run, lake)
         rebuilt = {table.name: _rows(passing, table, subjects, flag.subject_id) for table in COMPARED}
@@ -236,6 +238,13 @@ def _passing_lake(lake: Lake) -> Iterator[Lake]:
         yield passing
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _answers_as_stored(passing: Lake, lake: Lake) -> None:
+    """A language model's answers are replayed from the lake, not asked for again."""
+    for name in ("llm_requests", "llm_responses"):
+        if name in TABLES and lake.exists(TABLES[name]):
+            (passing.tables / name).symlink_to((lake.tables / name).absolute())
 
 
 def _take_in(run: _PatientRun, lake: Lake, names: Iterable[str]) -> dict[str, SourceLine]:

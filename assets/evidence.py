@@ -189,9 +189,9 @@ def _scoring(run: NightRun) -> score.Scoring:
         nights=run.nights,
         first_screened=run.first_screened,
         top=configuration.evidence.top,
-        threshold=configuration.policy.threshold,
+        policies=run.policies,
         terms=frozenset(pc.unique(run.lake.arrow(FINDINGS, ["hpo_id"])["hpo_id"]).to_pylist()),
-        never_screened=frozenset(configuration.policy.diseases_never_screened) | suspended(run.lake, run.nights.first),
+        suspended=suspended(run.lake, run.nights.first),
         opted_out=run.opted_out,
         landmarks=run.landmarks,
     )

@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import zebrawatch
 from assets.drift import suspended
 from assets.night_run import NightRun, code_digest
 from assets.reasoning import ALONE
-from connectors.configuration import Configuration
+from connectors.configuration import Configuration, replaced
 from connectors.lake import Lake
 from zebrawatch.evidence.ranking import RankingParameters
 from zebrawatch.outcome.protocol import Protocol
@@ -42,6 +43,7 @@ def identity_of(run: NightRun) -> dict[str, Any]:
             "k": run.policy.k,
             "persistence_nights": run.policy.persistence_nights,
             **({"suspended": sorted(left_out)} if (left_out := suspended(run.lake, run.nights.first)) else {}),
+            "history": run.policies.digest(run.nights.last),
         },
         "reasoning": _reasoning(run),
         "configuration": run.configuration.digest(),
@@ -57,14 +59,23 @@ def keep_settings(run: NightRun) -> None:
     folder = run.lake.root / "settings"
     folder.mkdir(exist_ok=True, mode=0o700)
     (folder / f"{run.configuration.digest()}.json").write_bytes(run.configuration.relevant())
+    if run.configuration.policy.file:
+        kept = folder / f"policy-{run.policies.digest(run.nights.last)}.toml"
+        kept.write_bytes(Path(run.configuration.policy.file).read_bytes())
 
 
 def kept_settings(lake: Lake, identity: Mapping[str, Any], configuration: Configuration) -> Configuration | None:
     """The configuration under which a run was made; None where it was not kept and is no longer the one that holds."""
-    if identity.get("configuration") == configuration.digest():
+    folder = lake.root / "settings"
+    kept = folder / f"{identity.get('configuration')}.json"
+    if identity.get("configuration") != configuration.digest():
+        if not kept.is_file():
+            return None
+        configuration = configuration.as_it_was(kept.read_bytes())
+    if not configuration.policy.file:
         return configuration
-    kept = lake.root / "settings" / f"{identity.get('configuration')}.json"
-    return configuration.as_it_was(kept.read_bytes()) if kept.is_file() else None
+    policy = folder / f"policy-{(identity.get('policy') or {}).get('history')}.toml"
+    return replaced(configuration, "policy", file=str(policy)) if policy.is_file() else None
 
 
 def _reasoning(run: NightRun) -> dict[str, str]:

@@ -36,6 +36,7 @@ from zebrawatch.reasoning.arm import ArmOutcome, Planned
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
 from zebrawatch.screen.alerts import AlertPolicy
 from zebrawatch.screen.naming import NamingSet, read_groups
+from zebrawatch.screen.policy import PolicyHistory, read_policy
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -50,6 +51,19 @@ def code_digest(*packages: ModuleType) -> str:
         for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def policies_of(configuration: Configuration, knowledge: Knowledge, file: str | None = None) -> PolicyHistory:
+    """The alert policy of the configuration: a policy file (or `file` in its place), else the section's own keys.
+
+    Diseases are named by any of their ids; ConfigurationError where one is none that the knowledge lists.
+    """
+    keys = configuration.policy
+    if file or keys.file:
+        canonical = {each: disease.id for disease in knowledge.diseases for each in disease.ids}
+        return read_policy(Path(file or keys.file), canonical)
+    policy = AlertPolicy(keys.threshold, keys.shown, keys.persistence_nights, keys.same_episode_days)
+    return PolicyHistory.always(policy, frozenset(keys.diseases_never_screened))
 
 
 @dataclass(frozen=True)
@@ -286,11 +300,15 @@ class NightRun:
         """Codes and names of findings."""
         return CodeMap.build(self.ontology, self.files.mondo.get("icd10cm"))
 
+    @cached_property
+    def policies(self) -> PolicyHistory:
+        """The alert policy, night by night."""
+        return policies_of(self.configuration, self.knowledge)
+
     @property
     def policy(self) -> AlertPolicy:
-        """The alert policy."""
-        policy = self.configuration.policy
-        return AlertPolicy(policy.threshold, policy.shown, policy.persistence_nights, policy.same_episode_days)
+        """The alert policy of the run's last night."""
+        return self.policies.on(self.nights.last)
 
     @cached_property
     def opted_out(self) -> frozenset[int]:

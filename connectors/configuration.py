@@ -131,8 +131,9 @@ class Reasoning(Section, frozen=True):
 
 
 class Policy(Section, frozen=True):
-    """When a patient is alerted."""
+    """When a patient is alerted. Where `file` names a policy file, that one holds, and not the keys it has."""
 
+    file: str = ""
     threshold: float = 0.008
     shown: int = 5
     persistence_nights: int = 0

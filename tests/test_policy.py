@@ -163,7 +163,9 @@ lives = st.dictionaries(
 ).map(
     lambda found: [
         NightScore(
-            night(n), sum(shares), tuple(Shown(i + 1, d, d, s, 1.0) for i, (d, s) in enumerate(zip(ids, shares)))
+            night(n),
+            sum(shares),
+            tuple(Shown(i + 1, d, d, s, 1.0) for i, (d, s) in enumerate(zip(ids, shares, strict=True))),
         )
         for n, (ids, shares) in sorted(found.items())
     ]

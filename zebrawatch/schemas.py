@@ -430,7 +430,8 @@ FLAGS = Table(
         _column(
             "reason",
             pa.string(),
-            "why: threshold / below threshold / suspected / died / restricted / source removed / new background",
+            "why: threshold / below threshold / suspected / died / restricted / merged / source removed / "
+            "list changed / new background / policy",
         ),
         _column("met_night", pa.date32(), "night on which the condition was first met"),
         _column("p_any", pa.float64(), "posterior of any listed rare disease that night"),

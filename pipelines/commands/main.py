@@ -17,6 +17,7 @@ from pipelines.commands import (
     export,
     knowledge,
     lake,
+    policy,
     quarantine,
     reasoning,
     replay,
@@ -45,6 +46,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(export.app, name="export")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(lake.app, name="lake")
+app.add_typer(policy.app, name="policy")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(reasoning.app, name="reasoning")
 app.add_typer(runs.app, name="runs")

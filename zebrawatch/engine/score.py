@@ -20,6 +20,7 @@ from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.ranking import Ranker, Ranking, RankingParameters
 from zebrawatch.knowledge.diseases import Knowledge
 from zebrawatch.nights import Landmarks, NightRange, month_of
+from zebrawatch.screen.policy import PolicyHistory
 
 PATIENT_COLUMNS = ("subject_id", "known_night", "sex", "birth_date", "restricted", "merged_into", "deleted")
 STANDING = date(9999, 12, 31)  # stands in for "not removed" where a maximum is taken
@@ -45,7 +46,8 @@ FINDING_COLUMNS = (
 class Scoring:
     """What scores a range of nights.
 
-    Knowledge (a compiled folder), backgrounds by month, parameters, the policy's threshold.
+    Knowledge (a compiled folder), backgrounds by month, parameters, the policy night by night (its threshold tells what
+    only a new background raised; diseases never to be screened for are not ranked).
 
     `terms` are the HPO ids that stand in the findings. `run_id` tells workers that live on between runs one scoring
     from the next.
@@ -58,9 +60,9 @@ class Scoring:
     nights: NightRange
     first_screened: date
     top: int
-    threshold: float
+    policies: PolicyHistory
     terms: frozenset[str]
-    never_screened: frozenset[str] = frozenset()
+    suspended: frozenset[str] = frozenset()
     opted_out: frozenset[int] = frozenset()
     landmarks: Landmarks = "note"
 
@@ -71,21 +73,21 @@ class Scorer:
     def __init__(self, scoring: Scoring) -> None:
         self.scoring = scoring
         self.knowledge = knowledge_of(scoring.knowledge_folder)
-        self._rankers: dict[str, Ranker] = {}
+        self._rankers: dict[tuple[str, frozenset[str]], Ranker] = {}
         self._vocabulary = Vocabulary(self.knowledge)
 
-    def ranker(self, month: str) -> Ranker:
-        """The ranker with the month's background."""
+    def ranker(self, month: str, never: frozenset[str]) -> Ranker:
+        """The ranker with the month's background, without the diseases never to be screened for."""
         background = self.scoring.backgrounds[month]
-        if month not in self._rankers:
-            self._rankers[month] = Ranker(
+        if (month, never) not in self._rankers:
+            self._rankers[month, never] = Ranker(
                 self.knowledge,
                 background,
                 self.scoring.parameters,
-                never=self.scoring.never_screened,
+                never=never,
                 only=self.scoring.terms,
             )
-        return self._rankers[month]
+        return self._rankers[month, never]
 
     def candidates(self, subject_id: int, chart: Chart) -> pa.Table:
         """Rows of CANDIDATES for the nights of the range, without `night_range`."""
@@ -103,7 +105,8 @@ class Scorer:
 
     def _rank(self, chart: Chart, night: date, month: str) -> Ranking:
         evidence = [] if chart.barred(night) else chart.evidence(night, date.fromisoformat(f"{month}-01"))
-        return self.ranker(month).rank(evidence, chart.person(night), top=self.scoring.top)
+        never = self.scoring.policies.never(night) | self.scoring.suspended
+        return self.ranker(month, never).rank(evidence, chart.person(night), top=self.scoring.top)
 
     def _cause(self, chart: Chart, turn: Turn, before: date | None, ranking: Ranking) -> str:
         """What moved the score (alerts.NightScore): an alert that only a new background caused gives no lead."""
@@ -111,13 +114,17 @@ class Scorer:
             return "evidence"
         if turn.removed:
             return "source removed"
-        earlier = month_of(before)
-        if earlier == month_of(turn.night) or ranking.p_any < self.scoring.threshold:
+        earlier, threshold = month_of(before), self.scoring.policies.on(turn.night).threshold
+        if earlier == month_of(turn.night) or ranking.p_any < threshold:
             return "evidence"
+<<<<<<< HEAD
         used = max((month for month in self.scoring.backgrounds if month <= earlier), default=None)
         if used is None:  # what stood before was scored with a background that this run has no need of
             return "evidence"
         passed_before = self._rank(chart, turn.night, used).p_any >= self.scoring.threshold
+=======
+        passed_before = self._rank(chart, turn.night, earlier).p_any >= threshold
+>>>>>>> 85c6828 (Alert policy as a reviewed file with history, previewed on the last nights)
         return "evidence" if passed_before else "background"
 
 

@@ -62,8 +62,9 @@ class AlertPolicy:
     withdrawn when it falls below `withdraw_below` (the threshold itself unless set lower, which keeps an alert from
     flickering). A raise at most `same_episode_days` after a withdrawal continues the episode. K diseases are shown.
 
-    By disease: `suspended` ones are neither shown nor counted, `suppressed` ones may be shown but raise no alert, and one
-    with a threshold of its own counts only where its own share reaches that. What does not count is taken off `p_any`.
+    By disease: `suspended` ones are neither shown nor counted, `suppressed` ones may be shown but raise no alert, and
+    one with a threshold of its own counts only where its own share reaches that. What does not count is taken off
+    `p_any`.
     """
 
     threshold: float

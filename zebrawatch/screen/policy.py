@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -121,11 +122,11 @@ def read_policy(path: Path, canonical: Mapping[str, str] | None = None) -> Polic
     except ValidationError as error:
         raise ConfigurationError(f"The policy file {path} has a mistake: {_first_fault(error)}.") from None
     days = [entry.since for entry in found.policy]
-    for before, after in zip(days, days[1:], strict=False):
+    for before, after in pairwise(days):
         if after <= before:
             raise ConfigurationError(
-                f"The policy file {path} has a mistake: the entry from {after} stands after the one from {before}; entries "
-                "go in order of their nights, one a night, and are never taken out."
+                f"The policy file {path} has a mistake: the entry from {after} stands after the one from {before}; "
+                "entries go in order of their nights, one a night, and are never taken out."
             )
     return PolicyHistory(tuple(_entry(entry, path, canonical) for entry in found.policy))
 
@@ -134,15 +135,16 @@ def _entry(entry: _Entry, path: Path, canonical: Mapping[str, str] | None) -> Po
     def known(name: str) -> str:
         if canonical is not None and name not in canonical:
             raise ConfigurationError(
-                f"The policy file {path} has a mistake: the entry from {entry.since} names {name}, which is no disease that "
-                "the knowledge lists."
+                f"The policy file {path} has a mistake: the entry from {entry.since} names {name}, which is no disease "
+                "that the knowledge lists."
             )
         return name if canonical is None else canonical[name]
 
     never = frozenset(map(known, entry.never_screened))
     if entry.withdraw_below is not None and entry.withdraw_below > entry.threshold:
         raise ConfigurationError(
-            f"The policy file {path} has a mistake: in the entry from {entry.since} withdraw_below lies above threshold."
+            f"The policy file {path} has a mistake: in the entry from {entry.since} withdraw_below lies above "
+            "threshold."
         )
     policy = AlertPolicy(
         entry.threshold, entry.shown, entry.persistence_nights, entry.same_episode_days, entry.withdraw_below,
@@ -232,14 +234,15 @@ def facts_of_patient(
     ]
     merged = [Span(r["known_night"], u) for r, u in zip(rows, until, strict=True) if r["merged_into"] is not None]
     died = [
-        max(row["known_night"], row["death_time"].astimezone(zone).date())
-        for row in rows
+        Span(first, end)
+        for row, end in zip(rows, until, strict=True)
         if row["death_time"] is not None
+        and (first := max(row["known_night"], row["death_time"].astimezone(zone).date())) < (end or date.max)
     ]
     if opted_out:
         restricted.append(Span(date(1800, 1, 1)))
     return Facts(
-        suspected, min(died, default=None), tuple(sorted(restricted, key=_span)), tuple(sorted(merged, key=_span))
+        suspected, tuple(sorted(died, key=_span)), tuple(sorted(restricted, key=_span)), tuple(sorted(merged, key=_span))
     )
 
 

@@ -1,0 +1,122 @@
+"""`zebrawatch policy`: the alert policy's file: is it sound, what holds, and what would a change have done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.commands.options import ConfigOption, JsonOption, LakeOption, open_lake, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zebrawatch.screen.policy import PolicyEntry
+
+app = typer.Typer(no_args_is_help=True, help="The alert policy: thresholds, suspensions, diseases never screened for.")
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="Policy file (TOML).")],
+    config: ConfigOption = None,
+) -> None:
+    """Say whether a policy file is sound; its first mistake in one sentence, and status 1, where it is not."""
+    from assets.night_run import policies_of
+    from connectors import knowledge_files
+
+    found = settings(config)
+    knowledge, _ = knowledge_files.compiled(
+        knowledge_files.knowledge_files(found.knowledge.folder), found.state_folder / "knowledge"
+    )
+    history = policies_of(found, knowledge, str(file))
+    print(f"{file} is sound: {len(history.entries)} entries, the last from {history.entries[-1].since}.")
+
+
+@app.command()
+def show(lake: LakeOption = None, config: ConfigOption = None) -> None:
+    """Show the policy's history and what holds on the last published night."""
+    from assets.policy_preview import held_on
+
+    found = settings(config, lake__folder=str(lake) if lake else None)
+    history, night = held_on(found, open_lake(lake))
+    for entry in history.entries:
+        mark = "holds" if entry is history.entry(night) else "     "
+        since = "always" if entry.by == "zebrawatch.toml" else f"from {entry.since}"
+        print(f"{mark}  {since}, by {entry.by}: {entry.why}")
+        print(f"       {_in_words(entry)}")
+
+
+@app.command()
+def preview(
+    file: Annotated[Path, typer.Argument(help="Policy file whose newest entry is tried out.")],
+    nights: Annotated[int, typer.Option(min=1, max=3650, help="How many of the last nights to fold again.")] = 90,
+    lake: LakeOption = None,
+    config: ConfigOption = None,
+    json_line: JsonOption = False,
+) -> None:
+    """Show what the newest entry of a policy file would have done on the last nights. Nothing is written."""
+    from assets.policy_preview import compare
+
+    found = settings(config, lake__folder=str(lake) if lake else None)
+    opened = open_lake(lake)
+    told = compare(found, opened, file, nights)
+    kind = opened.about().get("data_kind", "real")
+    print(f"Nights {told.nights.first} to {told.nights.last}, {told.screened:,} patients ({kind} data)")
+    print(f"{'':44} {'as it was':>10} {'as proposed':>12}")
+    rows = {
+        "alerts raised": (told.now.new_alerts, told.then.new_alerts),
+        "alerts withdrawn": (sum(told.now.withdrawn.values()), sum(told.then.withdrawn.values())),
+        "open at the end": (told.now.open_at_end, told.then.open_at_end),
+    }
+    for name, (before, after) in rows.items():
+        print(f"{name:44} {before:10,} {after:12,}")
+    print(f"{'new alerts a week':44} {told.per_week(told.now):10.1f} {told.per_week(told.then):12.1f}")
+    _by_disease("raised, by disease first shown", told.now.raised, told.then.raised)
+    _by_disease("withdrawn, by disease first shown", told.now.withdrawn, told.then.withdrawn)
+    print("A preview is no estimate of hits or lead: it counts alerts. Nothing was changed.")
+    if json_line:
+        both = {"as_it_was": told.now, "as_proposed": told.then}
+        print(
+            json.dumps(
+                {
+                    "nights": str(told.nights),
+                    "patients": told.screened,
+                    **{
+                        name: {
+                            "raised": dict(effect.raised),
+                            "withdrawn": dict(effect.withdrawn),
+                            "open_at_end": effect.open_at_end,
+                        }
+                        for name, effect in both.items()
+                    },
+                }
+            )
+        )
+
+
+def _by_disease(title: str, now: Mapping[str, int], then: Mapping[str, int]) -> None:
+    names = sorted({*now, *then}, key=lambda name: (-max(now.get(name, 0), then.get(name, 0)), name))
+    if names:
+        print(f"{title}:")
+    for name in names:
+        print(f"  {name[:42]:42} {now.get(name, 0):10,} {then.get(name, 0):12,}")
+
+
+def _in_words(entry: PolicyEntry) -> str:
+    policy = entry.policy
+    parts = [
+        f"threshold {policy.threshold:g}", f"{policy.k} diseases shown",
+        f"persistence {policy.persistence_nights} nights",
+        f"same episode within {policy.same_episode_days} days",
+    ]  # fmt: skip
+    lists = {
+        "never screened": entry.never,
+        "suspended": policy.suspended - entry.never,
+        "suppressed": policy.suppressed,
+        "own thresholds": [f"{name} {share:g}" for name, share in policy.thresholds],
+    }
+    parts += [f"{name}: {', '.join(sorted(values))}" for name, values in lists.items() if values]
+    return "; ".join(parts)
