@@ -70,7 +70,7 @@ def _screened(lake: Lake) -> int:
 def _patients(run: NightRun, lowest: float) -> Iterable[Patient]:
     """Patients whom any of the thresholds could concern: others can neither be alerted nor have been."""
     reaching = run.lake.arrow(CANDIDATES, ["subject_id"], rows=pc.field("p_any") >= lowest)["subject_id"]
-    wanted = pc.field("subject_id").isin(pc.unique(reaching).combine_chunks() if reaching.num_chunks else reaching)
+    wanted = pc.field("subject_id").isin(pc.unique(reaching))
     scores = _by_subject(run.lake.arrow(CANDIDATES, list(SCORE_COLUMNS), rows=wanted).to_pylist())
     flags = _by_subject(run.lake.arrow(FLAGS, rows=wanted).to_pylist())
     columns = [

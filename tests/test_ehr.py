@@ -194,6 +194,7 @@ def test_what_the_server_refuses_is_kept_and_told(server: Sekmet, outbox: sa.Eng
         sent = send(outbox, ehr, invalid, now=NOW)
         assert sent.failed == 1
         assert "status 4" in sent.lines[0]
+        assert "maria" not in sent.lines[0]
         assert [row["state"] for row in rows(outbox)] == ["failed"]
         assert [stored(server, kind, 9) for kind in KINDS] == [[], [], []]  # a transaction: all of it or none
         assert send(outbox, ehr, compose, now=NOW, failed_too=True).done == 1

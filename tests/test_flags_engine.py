@@ -235,3 +235,23 @@ def test_suspicions_of_a_range_are_those_of_its_nights_and_a_first_run_brings_th
     assert sorted((row["subject_id"], row["kind"], row["known_night"]) for row in found) == [
         one for one in expected if first_run or one[2] >= night(0)
     ]
+
+
+def test_facts_without_spark_are_the_same(spark: SparkSession) -> None:
+    """The policy's preview folds without Spark: what bars a patient must come out alike."""
+    from datetime import UTC, datetime
+    from zoneinfo import ZoneInfo
+
+    from zebrawatch.screen.policy import facts_of_patient
+
+    stamp = datetime(2025, 1, 6, 23, 30, tzinfo=UTC)
+    versions = [
+        {"version": "a", "known_night": night(0), "available_at": stamp, "restricted": True},
+        {"version": "b", "known_night": night(4), "available_at": stamp, "restricted": False, "merged_into": 9},
+        {"version": "c", "known_night": night(7), "available_at": stamp, "restricted": False, "death_time": stamp},
+    ]
+    rows = [{"subject_id": 1, "deleted": False, "merged_into": None, "death_time": None, **row} for row in versions]
+    suspected = spark.createDataFrame([(1, night(3))], "subject_id long, known_night date")
+    opted_out = spark.createDataFrame([(1,)], "subject_id long")
+    told = facts(frame(spark, PATIENTS, rows), suspected, opted_out, "Europe/Berlin").toArrow().to_pylist()
+    assert facts_of_patient(rows, night(3), True, ZoneInfo("Europe/Berlin")) == facts_of(told)

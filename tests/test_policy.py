@@ -188,3 +188,24 @@ def test_a_range_equals_any_cut_of_it_whatever_the_policy_did(
             state = PatientState.rebuild(policy, 7, stored, scores, facts, DAY0, eve)
             rows += fold(policy, state, [s for s in scores if s.night in part], facts, part, DAY0)[0]
         assert rows == expected
+
+
+def test_the_command_says_a_mistake_in_one_sentence_and_what_is_sound(tmp_path: Path) -> None:
+    import os
+
+    from typer.testing import CliRunner
+
+    from pipelines.commands.main import app
+
+    path, before = tmp_path / "policy.toml", dict(os.environ)
+    os.environ["ZEBRAWATCH_STATE__FOLDER"] = str(tmp_path / "state")
+    try:
+        path.write_text(FILE)
+        assert "is sound: 2 entries" in CliRunner().invoke(app, ["policy", "check", str(path)]).stdout
+        path.write_text(FILE.replace("OMIM:154700", "OMIM:999999"))
+        said = CliRunner().invoke(app, ["policy", "check", str(path)])
+        assert isinstance(said.exception, ConfigurationError)
+        assert "OMIM:999999" in str(said.exception)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

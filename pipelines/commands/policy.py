@@ -73,7 +73,7 @@ def preview(
     }
     for name, (before, after) in rows.items():
         print(f"{name:44} {before:10,} {after:12,}")
-    print(f"{'new alerts a week':44} {told.per_week(told.now):10.1f} {told.per_week(told.then):12.1f}")
+    print(f"{'new alerts a week':44} {told.per_week(told.now):10.2f} {told.per_week(told.then):12.2f}")
     _by_disease("raised, by disease first shown", told.now.raised, told.then.raised)
     _by_disease("withdrawn, by disease first shown", told.now.withdrawn, told.then.withdrawn)
     print("A preview is no estimate of hits or lead: it counts alerts. Nothing was changed.")
