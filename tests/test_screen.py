@@ -275,25 +275,17 @@ def test_a_flag_is_made_again_from_its_raw_lines(screened: Lake, audited: Callab
     assert "Screening aid, not a diagnosis" in told["statement"]
 
 
-def test_a_flag_whose_stored_rows_were_changed_is_told(screened: Lake, audited: Callable[..., tuple[int, str]]) -> None:
-    """Somebody edits a file of the table `flags` behind the lake's back."""
-    import pyarrow.parquet as pq
+def test_a_row_that_differs_is_named_by_its_key(screened: Lake) -> None:
+    from assets.audit import _compared
 
-    maria = subject_id_of("maria", KEY)
-    files = sorted((screened.root / "tables" / "flags").glob("night_range=*/*.parquet"))
-    kept = {path: path.read_bytes() for path in files}
-    for path in files:
-        rows = pq.read_table(path)
-        threshold = rows.schema.get_field_index("threshold")
-        changed = rows.set_column(threshold, "threshold", [[0.5] * rows.num_rows])
-        pq.write_table(changed.cast(rows.schema), path)
-    try:
-        status, page = audited(str(maria))
-    finally:
-        for path, content in kept.items():
-            path.write_bytes(content)
-    assert status == 1
-    assert "DIFFERS from the stored one in flags" in page
+    stored = screened.arrow(FLAGS)
+    place = stored.schema.get_field_index("threshold")
+    changed = stored.set_column(place, "threshold", [[0.5] * stored.num_rows]).cast(stored.schema)
+    assert _compared(FLAGS, stored, stored).verdict == "same"
+    told = _compared(FLAGS, stored, changed)
+    assert told.verdict == "differs"
+    assert len(told.only_stored) == stored.num_rows
+    assert any(" raise" in row for row in told.only_rebuilt)
 
 
 def test_a_night_is_looked_over_whole(audited: Callable[..., tuple[int, str]]) -> None:

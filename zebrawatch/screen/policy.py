@@ -242,7 +242,10 @@ def facts_of_patient(
     if opted_out:
         restricted.append(Span(date(1800, 1, 1)))
     return Facts(
-        suspected, tuple(sorted(died, key=_span)), tuple(sorted(restricted, key=_span)), tuple(sorted(merged, key=_span))
+        suspected,
+        tuple(sorted(died, key=_span)),
+        tuple(sorted(restricted, key=_span)),
+        tuple(sorted(merged, key=_span)),
     )
 
 
