@@ -117,14 +117,10 @@ class Scorer:
         earlier, threshold = month_of(before), self.scoring.policies.on(turn.night).threshold
         if earlier == month_of(turn.night) or ranking.p_any < threshold:
             return "evidence"
-<<<<<<< HEAD
         used = max((month for month in self.scoring.backgrounds if month <= earlier), default=None)
         if used is None:  # what stood before was scored with a background that this run has no need of
             return "evidence"
-        passed_before = self._rank(chart, turn.night, used).p_any >= self.scoring.threshold
-=======
-        passed_before = self._rank(chart, turn.night, earlier).p_any >= threshold
->>>>>>> 85c6828 (Alert policy as a reviewed file with history, previewed on the last nights)
+        passed_before = self._rank(chart, turn.night, used).p_any >= threshold
         return "evidence" if passed_before else "background"
 
 
