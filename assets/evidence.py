@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -11,18 +14,20 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 
+import zebrawatch
 from assets.drift import suspended
-from assets.night_run import NightRun, Pull
+from assets.night_run import NightRun, Pull, code_digest
 from zebrawatch.engine import findings as engine
 from zebrawatch.engine import score
 from zebrawatch.engine.events import findings_of_events, namings_of_events
 from zebrawatch.engine.texts import read_texts
-from zebrawatch.evidence.background import Background
+from zebrawatch.evidence.background import Background, nights_of_month
 from zebrawatch.evidence.ranking import RankingParameters
 from zebrawatch.nights import month_of
 from zebrawatch.schemas import CANDIDATES, EVENTS, FINDINGS, NAMINGS, NOTES, PATIENTS, Table
 from zebrawatch.timeline.asof import apart, merges, spans, with_merged
 
+RESTS_ON = "rests_on.json"
 READABLE = "not deleted and not restricted and text is not null"
 
 
@@ -124,6 +129,15 @@ def backgrounds(run: NightRun) -> Mapping[str, Background]:
 
 
 def _make_backgrounds(run: NightRun) -> Mapping[str, Background]:
+    months = sorted(
+        {month_of(night) for night in run.nights} | {month_of(run.first_screened)} | set(_earlier_months(run))
+    )
+    kept = _kept_backgrounds(run, months)
+    missing = [month for month in months if month not in kept]
+    return {**kept, **(_counted_backgrounds(run, missing) if missing else {})}
+
+
+def _counted_backgrounds(run: NightRun, months: Sequence[str]) -> dict[str, Background]:
     closure = [(hpo_id, ancestor) for hpo_id in run.ontology.terms for ancestor in run.ontology.ancestors(hpo_id)]
     ancestors = run.spark.createDataFrame(
         pa.table({"hpo_id": [c[0] for c in closure], "term": [c[1] for c in closure]})
@@ -133,9 +147,7 @@ def _make_backgrounds(run: NightRun) -> Mapping[str, Background]:
     steps = score.background_steps(apart(standing_findings(run), merged), ancestors).collect()
     seen = score.patient_steps(people, merged).collect()
     made = {}
-    for month in sorted(
-        {month_of(night) for night in run.nights} | {month_of(run.first_screened)} | set(_earlier_months(run))
-    ):
+    for month in months:
         n_patients = sum(row["step"] for row in seen if row["month"] < month)
         patients: dict[str, int] = {}
         for row in steps:
@@ -145,6 +157,34 @@ def _make_backgrounds(run: NightRun) -> Mapping[str, Background]:
             run.knowledge, month, n_patients, {term: count for term, count in patients.items() if count > 0}
         )
     return made
+
+
+def _kept_backgrounds(run: NightRun, months: Sequence[str]) -> dict[str, Background]:
+    """Backgrounds of earlier runs that would come out the same: all they rest on was published, and is unchanged."""
+    note = run.lake.root / "background" / RESTS_ON
+    rests_on = json.loads(note.read_text()) if note.is_file() else {}
+    whole = [month for month in months if nights_of_month(month)[0] <= run.nights.first and month in rests_on]
+    same = _what_months_rest_on(run, whole)
+    return {
+        month: Background.load(note.parent / f"background@{month}.json")
+        for month in whole
+        if rests_on[month] == same[month]
+    }
+
+
+def keep_backgrounds(run: NightRun) -> None:
+    """Note what this run's backgrounds rest on, once its nights are published."""
+    stamps = _what_months_rest_on(run, sorted(backgrounds(run)))
+    (run.lake.root / "background" / RESTS_ON).write_text(json.dumps(stamps, indent=0) + "\n")
+
+
+def _what_months_rest_on(run: NightRun, months: Sequence[str]) -> dict[str, str]:
+    """By month: knowledge, readers and code, and how often the nights before it were made (DESIGN, generations)."""
+    nights = run.lake.nights()
+    generations = list(accumulate((night.generation for night in nights), initial=0))
+    base = f"{run.knowledge.version} {run.readers} {code_digest(zebrawatch)}"
+    before = {month: bisect_left(nights, nights_of_month(month)[0], key=lambda night: night.night) for month in months}
+    return {month: f"{base} {count} {generations[count]}" for month, count in before.items()}
 
 
 def _earlier_months(run: NightRun) -> list[str]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import publication, reporting
+from assets.evidence import keep_backgrounds
 from assets.identity import identity_of, keep_settings
 from assets.night_run import NightRun
 from assets.reading import Readings
@@ -93,6 +94,7 @@ def published(run: NightRun) -> dict[str, Any]:
         {**identity, "pulls": [pull.name for pull in run.pulls()], "readers": run.readers},
         run.run_id,
     )
+    keep_backgrounds(run)
     (folder / "result.json").write_text(
         json.dumps(
             {
