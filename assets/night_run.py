@@ -27,6 +27,7 @@ from zebrawatch.errors import ConfigurationError, LakeError
 from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.codes import CodeMap
 from zebrawatch.evidence.lexicon import Lexicon
+from zebrawatch.fhir.decode import DecodeContext
 from zebrawatch.fhir.subjects import subject_id_of
 from zebrawatch.knowledge.diseases import Knowledge, KnowledgeFiles
 from zebrawatch.knowledge.ontology import Ontology
@@ -37,11 +38,13 @@ from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
 from zebrawatch.screen.alerts import AlertPolicy
 from zebrawatch.screen.naming import NamingSet, read_groups
 from zebrawatch.screen.policy import PolicyHistory, read_policy
+from zebrawatch.timeline.rows import PullRows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 PULL_FILE = "pull.json"
+RETRY = "retry"  # kind of a pull without files, which reads quarantined lines once more
 
 
 def code_digest(*packages: ModuleType) -> str:
@@ -68,7 +71,10 @@ def policies_of(configuration: Configuration, knowledge: Knowledge, file: str | 
 
 @dataclass(frozen=True)
 class Pull:
-    """A pull in the lake's `raw/` folder: its manifest and the clock its rows go by."""
+    """A pull in the lake's `raw/` folder: its manifest and the clock its rows go by.
+
+    A pull of kind `retry` has no files: it reads the quarantined lines of the pulls `again` once more.
+    """
 
     name: str
     folder: Path
@@ -76,6 +82,42 @@ class Pull:
     seen_night: date
     backload: bool
     pulled_at: datetime
+    again: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+def context_of(configuration: Configuration, key: bytes, pull: str, pulled_at: datetime) -> DecodeContext:
+    """What decoding needs to know about a pull."""
+    return DecodeContext(
+        pull=pull,
+        site_key=key,
+        zone=configuration.site.timezone,
+        pulled_at=pulled_at,
+        availability=configuration.availability,
+        validate_share=configuration.conformance.share,
+    )
+
+
+def pulls_of(lake: Lake) -> list[Pull]:
+    """All pulls of a lake, in order of their night."""
+    found = []
+    for folder in sorted(path for path in lake.raw.iterdir() if (path / PULL_FILE).is_file()):
+        manifest = read_manifest(folder)
+        facts = json.loads((folder / PULL_FILE).read_text())
+        if manifest is not None:
+            found.append(
+                Pull(
+                    folder.name,
+                    folder,
+                    manifest,
+                    date.fromisoformat(facts["seen_night"]),
+                    facts["backload"],
+                    datetime.fromisoformat(facts["pulled_at"]),
+                    tuple(facts.get("again", ())),
+                    tuple(facts.get("reasons", ())),
+                )
+            )
+    return sorted(found, key=lambda pull: (pull.seen_night, pull.name))
 
 
 @dataclass(frozen=True)
@@ -119,6 +161,7 @@ class NightRun:
     read: ArmOutcome | None = None
     batch: BatchReport | None = None
     launch: Launch | None = None
+    pull_rows: dict[str, PullRows] = field(default_factory=dict)
     begun: float = field(default_factory=monotonic)
     replay: ReplayPlan | None = None
     landmarks: Landmarks = "note"
@@ -205,22 +248,7 @@ class NightRun:
 
     def pulls(self) -> list[Pull]:
         """All pulls of the lake, in order of their night."""
-        found = []
-        for folder in sorted(path for path in self.lake.raw.iterdir() if (path / PULL_FILE).is_file()):
-            manifest = read_manifest(folder)
-            facts = json.loads((folder / PULL_FILE).read_text())
-            if manifest is not None:
-                found.append(
-                    Pull(
-                        folder.name,
-                        folder,
-                        manifest,
-                        date.fromisoformat(facts["seen_night"]),
-                        facts["backload"],
-                        datetime.fromisoformat(facts["pulled_at"]),
-                    )
-                )
-        return sorted(found, key=lambda pull: (pull.seen_night, pull.name))
+        return pulls_of(self.lake)
 
     def new_pulls(self) -> list[Pull]:
         """Pulls that no published night holds yet."""

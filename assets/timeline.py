@@ -9,8 +9,20 @@ import pyarrow.compute as pc
 
 from assets import raw
 from assets.night_run import NightRun
-from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
+from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, REFERRED, Table
 from zebrawatch.timeline.lateness import COLUMNS, lateness, lateness_by_type
+from zebrawatch.timeline.rows import referred_of_pull
+
+
+def referred(run: NightRun) -> dict[str, Any]:
+    """What other rows refer to: texts of Binaries, ends of encounters, codes of Medications, payers."""
+    # a lake of an earlier release has no such table: then every pull is read for it once
+    pulls = run.new_pulls() if run.lake.exists(REFERRED) else run.pulls()
+    rows = 0
+    for pull in pulls:
+        frame = referred_of_pull(raw.decoded(run, pull), raw.clock(run, pull))
+        rows += run.keep(run.lake.write(frame, REFERRED, pull.name)).rows
+    return {"rows": rows}
 
 
 def patients(run: NightRun) -> dict[str, Any]:

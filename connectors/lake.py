@@ -518,9 +518,13 @@ class Lake:
                 shutil.rmtree(folder)
 
     def migrate(self) -> tuple[int, int]:
-        """Bring an older lake to this release's schema; (from, to). There is only version 1 yet."""
+        """Bring an older lake to this release's schema; (from, to).
+
+        1 to 2: the table `referred` is new; the next night makes it, from all pulls.
+        """
         written = int(self.about()["schema_version"])
-        self.describe(schema_version=LAKE_SCHEMA_VERSION)
+        if written != LAKE_SCHEMA_VERSION:
+            self.describe(schema_version=LAKE_SCHEMA_VERSION)
         return written, LAKE_SCHEMA_VERSION
 
     def _names(self) -> list[str]:

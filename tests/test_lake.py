@@ -305,7 +305,9 @@ def test_thousands_of_nights_are_compacted_in_one_reading(
     assert len(lake.nights()) == 3001
 
 
-def test_migration_of_this_release_changes_nothing(lake: Lake) -> None:
+def test_migration_brings_an_older_lake_here_once(lake: Lake) -> None:
+    lake.describe(schema_version=1)
+    assert lake.migrate() == (1, LAKE_SCHEMA_VERSION)
     assert lake.migrate() == (LAKE_SCHEMA_VERSION, LAKE_SCHEMA_VERSION)
 
 

@@ -11,17 +11,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 import tiny_hospital
 from spark_cluster import standalone
 
 from connectors import configuration
 from connectors.lake import Lake
+from pipelines.commands import quarantine
 from pipelines.commands.screen import result
 from pipelines.runner import RunFailed, run_nights
 from zebrawatch.fhir.subjects import subject_id_of
 from zebrawatch.nights import NightRange
-from zebrawatch.schemas import CANDIDATES, FLAGS, LEAD_TIME, NIGHTS, QUARANTINE, SUSPICIONS, TABLES
+from zebrawatch.schemas import CANDIDATES, FINDINGS, FLAGS, LEAD_TIME, NIGHTS, NOTES, QUARANTINE, SUSPICIONS, TABLES
 
 NIGHTS_OF_STORY = NightRange.parse(f"{tiny_hospital.FIRST}..{tiny_hospital.LAST}")
 KEY = b"k" * 32
@@ -181,6 +183,14 @@ FAULTS = (
         + b"\n",
         "no patient",
     ),
+    (
+        json.dumps(
+            {k: v for k, v in tiny_hospital.note("undated", "otto", "2025-03-02", "Ataxia.").items() if k != "date"}
+            | {"context": {"period": {"start": "2025-03-05"}}}
+        ).encode()
+        + b"\n",
+        "a time where the configuration does not look",
+    ),
 )
 
 
@@ -207,6 +217,30 @@ def test_what_cannot_be_used_is_kept_whole_with_its_reason(faulty: Lake) -> None
 def test_of_two_versions_of_a_note_the_later_stands(faulty: Lake) -> None:
     notes = [row for row in faulty.arrow(TABLES["notes"]).to_pylist() if row["note_id"] == "DocumentReference/twice"]
     assert [row["known_night"].day for row in sorted(notes, key=lambda row: row["known_night"])] == [2, 3]
+
+
+def test_after_a_fix_of_the_configuration_a_retry_uses_what_it_can(
+    faulty: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mended.toml").write_text(
+        '[availability]\nDocumentReference = ["date", "context.period.start", "meta.lastUpdated"]\n'
+    )
+    for name, value in (
+        ("CONFIG", tmp_path / "mended.toml"),
+        ("LAKE__FOLDER", faulty.root),
+        ("SITE__KEY_FILE", faulty.root.parent / "site.key"),
+    ):
+        monkeypatch.setenv(f"ZEBRAWATCH_{name}", str(value))
+    raw = {path: path.read_bytes() for path in faulty.raw.rglob("*.ndjson")}
+    quarantine.retry(reason=["no time", "no subject"], lake=faulty.root, json_line=True)
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said == {"tried": 2, "used": 1, "stay": len(FAULTS) - 1, "nights": "2025-03-05..2025-03-06"}
+    (note,) = faulty.arrow(NOTES, rows=pc.field("note_id") == "DocumentReference/undated").to_pylist()
+    assert (note["text"], note["known_night"]) == ("Ataxia.", date(2025, 3, 5))
+    assert {night.generation for night in faulty.nights() if night.night >= date(2025, 3, 5)} == {2}
+    assert {path: path.read_bytes() for path in faulty.raw.rglob("*.ndjson")} == raw
+    findings = faulty.arrow(FINDINGS, ["source_id", "hpo_id"]).to_pylist()
+    assert {"source_id": "DocumentReference/undated", "hpo_id": "HP:0001251"} in findings
 
 
 def test_the_result_has_every_key_it_promises(screened: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,11 @@ PATIENTS = Table(
     _schema(
         SUBJECT,
         _column("source_id", pa.string(), "id of the Patient in its source (patient data)"),
-        _column("version", pa.string(), "sha256 of the resource's bytes, first 16 hex digits"),
+        _column(
+            "version",
+            pa.string(),
+            "sha256 of the resource's bytes, first 16 hex digits; `.2` and on where they came back after others",
+        ),
         _column("sex", pa.string(), "administrative gender: female / male / other / unknown"),
         _column("birth_date", pa.date32(), "birth date, first day where only month or year are known"),
         _column("birth_precision", pa.string(), "day / month / year"),
@@ -194,6 +198,35 @@ EVENTS = Table(
         _column("pull", pa.string(), "the pull that delivered this version"),
     ),
     ("event_id", "version", "code"),
+    "pull",
+    clock=("seen_night", "pull"),
+)
+
+REFERRED = Table(
+    "referred",
+    "timeline",
+    "what notes, events and patients refer to (texts of Binaries, ends of encounters, codes of Medications, payers), "
+    "a row a version and code: it may have come in another pull",
+    _schema(
+        _column("kind", pa.string(), "encounter / binary / medication / coverage"),
+        _column("referred_id", pa.string(), "id of the resource in its source"),
+        _column("version", pa.string(), "sha256 of the resource's bytes, first 16 hex digits"),
+        SUBJECT,
+        _column("text", pa.string(), "binary: plain text"),
+        _column("text_sha256", pa.string(), "binary: sha256 of the plain text (UTF-8)"),
+        _column("content_type", pa.string(), "binary: media type the text came from"),
+        _column("code", pa.string(), "medication: MEDS code"),
+        _column("code_system", pa.string(), "medication: code system URI as sent"),
+        _column("display", pa.string(), "medication: display of the code, else its text"),
+        _column("payer", pa.string(), "coverage: its type, else the payer's display"),
+        _column("start", INSTANT, "encounter, coverage: begin"),
+        _column("end", INSTANT, "encounter, coverage: end; null while it lasts"),
+        _column("deleted", pa.bool_(), "entered-in-error or a tombstone"),
+        _column("last_updated", INSTANT, "meta.lastUpdated"),
+        _column("seen_night", pa.date32(), "night of the pull that delivered it"),
+        _column("pull", pa.string(), "the pull that delivered it"),
+    ),
+    ("kind", "referred_id", "version", "code"),
     "pull",
     clock=("seen_night", "pull"),
 )
@@ -514,6 +547,7 @@ TABLES: dict[str, Table] = {
         PATIENTS,
         NOTES,
         EVENTS,
+        REFERRED,
         FINDINGS,
         NAMINGS,
         CANDIDATES,
@@ -527,4 +561,4 @@ TABLES: dict[str, Table] = {
     )
 }
 
-LAKE_SCHEMA_VERSION = 1
+LAKE_SCHEMA_VERSION = 2

@@ -1,4 +1,4 @@
-"""`zebrawatch quarantine`: what could not be used, and why."""
+"""`zebrawatch quarantine`: what could not be used, and why; and another try."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.commands.options import JsonOption, LakeOption, open_lake
+from pipelines.commands.options import ConfigOption, JsonOption, LakeOption, open_lake, settings
+from pipelines.commands.progress import Progress
 from zebrawatch.errors import LakeError
 
 if TYPE_CHECKING:
@@ -55,6 +56,41 @@ def show(
         print(row["line"].decode("utf-8", "backslashreplace"))
     if len(found) > most:
         print(f"{len(found) - most:,} more; --most N shows them.")
+
+
+@app.command()
+def retry(
+    reason: ReasonOption = None,
+    lake: LakeOption = None,
+    config: ConfigOption = None,
+    json_line: JsonOption = False,
+) -> None:
+    """Read quarantined lines once more, after a fix of the code or the configuration.
+
+    Lines that can be used now become known on the night DESIGN's rules give them, and the nights from there on are made
+    again; the others stay. The bytes in the lake's raw folder are not touched either way.
+    """
+    from assets.retry import prepare_retry
+    from pipelines.runner import run_nights
+
+    configuration = settings(config, lake__folder=str(lake) if lake else None)
+    before = len(_rows(open_lake(lake), reason))
+    with Progress() as progress:
+        tried = prepare_retry(configuration, tuple(reason or ()))
+        if tried.nights is not None:
+            progress.say(
+                f"{tried.readable:,} of {tried.lines:,} lines can be read now; making nights {tried.nights} again"
+            )
+            run_nights(configuration, tried.nights, progress.say)
+    still = Counter(row["reason"] for row in _rows(open_lake(lake), None))
+    left = sum(lines for why, lines in still.items() if not reason or why in reason)
+    used = before - left
+    print(f"{used:,} of {before:,} lines are used now; {sum(still.values()):,} stay in quarantine.")
+    for why, lines in sorted(still.items()):
+        print(f"  {lines:8,}  {why}")
+    if json_line:
+        nights = str(tried.nights) if tried.nights else None
+        print(json.dumps({"tried": before, "used": used, "stay": sum(still.values()), "nights": nights}))
 
 
 def _rows(lake: Lake, reasons: list[str] | None, *, whole: bool = False) -> list[dict[str, Any]]:

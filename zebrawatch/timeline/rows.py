@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from functools import reduce
+from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from zebrawatch.fhir.decode import DECODED_SCHEMA, DecodeContext, decode_lines
-from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, QUARANTINE, Table
+from zebrawatch.fhir.decode import DECODED_SCHEMA, DecodeContext, decode_lines, versions_in
+from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, QUARANTINE, REFERRED, Table
 from zebrawatch.timeline.splits import Split, lines_of
 
 EARLIEST = datetime(1800, 1, 1, tzinfo=UTC)
+
+UNKNOWN_PATIENT, UNDATED, NO_ATTACHMENT = "unknown patient", "no time of availability", "attachment missing"
+AWAITING = (UNKNOWN_PATIENT, UNDATED, NO_ATTACHMENT)
+"""Reasons of lines that a later pull may complete; the detail of their quarantine rows names what they await."""
+NOTHING_DELETED = "deletes what is not here"
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,24 @@ class PullClock:
 
 
 @dataclass(frozen=True)
-class PullRows:
-    """What one pull adds to the timeline tables; `unusable` are resources the rest of the pull could not complete."""
+class Known:
+    """The timeline tables as earlier pulls left them."""
 
     patients: DataFrame
     notes: DataFrame
     events: DataFrame
+    referred: DataFrame
+
+
+@dataclass(frozen=True)
+class PullRows(Known):
+    """What one pull adds to the timeline tables; `unusable` are resources that nothing here could complete."""
+
     unusable: DataFrame
+
+
+Keep = Callable[[str, DataFrame], DataFrame]
+"""Stores a frame under a name and gives it back as it is read from there: what is used often is made once."""
 
 
 def decode(spark: SparkSession, splits: Sequence[Split], context: DecodeContext) -> DataFrame:
@@ -67,37 +83,193 @@ def _decoder(context: DecodeContext) -> Callable[[Iterator[pa.RecordBatch]], Ite
     return decode_splits
 
 
-def rows_of_pull(decoded: DataFrame, known: PullRows, clock: PullClock) -> PullRows:
-    """Date the decoded rows and drop versions the lake already has.
+def rows_of_pull(decoded: DataFrame, known: Known, clock: PullClock, keep: Keep) -> PullRows:
+    """Date the decoded rows, complete them, and drop versions the lake already has.
 
-    `decoded` is best read back from disk (it is used several times). `known` holds the timeline tables so far.
-    `unusable` has the columns `version, resource_type, reason, detail`; `whole_lines` finds their lines.
+    `decoded` is best read back from disk (it is used several times). What rows refer to (Binaries, encounters' ends,
+    Medications, Coverages) is looked up in this pull and in all before it. `unusable` has the columns `version,
+    resource_type, reason, detail`; `whole_lines` finds their lines.
     """
-    ends = _encounter_ends(decoded)
-    sent_patients = _rows(decoded, "patient")
+    present, graves = _contents(decoded)
+
+    def sent(kind: str) -> DataFrame:
+        # limit(0) lets Spark drop every join with what this pull does not hold
+        return _rows(decoded, kind) if kind in present else _rows(decoded, kind).limit(0)
+
+    referred = referred_of_pull(decoded, clock, present)
+    standing = referred.unionByName(known.referred.select(*referred.columns))
+    sent_patients, sent_notes, sent_events = sent("patient"), sent("note"), sent("event")
     people = sent_patients.select("subject_id").unionByName(known.patients.select("subject_id")).distinct()
-    sent_notes = _with_binaries(_rows(decoded, "note"), _rows(decoded, "binary"))
-    sent_events = _with_medications(_rows(decoded, "event"), _rows(decoded, "medication"))
-    notes = _dated(sent_notes.join(people, "subject_id", "left_semi"), ends)
-    events = _dated(sent_events.join(people, "subject_id", "left_semi"), ends)
-    first_rows = _first_rows([notes, events, known.notes, known.events])
-    patients = _with_payer(_dated_patients(sent_patients, first_rows), _rows(decoded, "coverage"))
-    undated = F.col("available_at").isNull()
-    usable = F.col("text").isNotNull() | F.col("deleted")
+    people = people.withColumn("here", F.lit(True))
+    strays = sent_notes.select("version", "resource_type", F.lit("").alias("reason"), F.lit("").alias("detail")).limit(
+        0
+    )
+    if graves:
+        sent_notes, sent_events, lost = _owned(sent_notes, sent_events, known, clock)
+        strays = lost.select(
+            "version", "resource_type", F.lit(NOTHING_DELETED).alias("reason"), F.lit("").alias("detail")
+        )
+    notes = keep("notes", _judged_notes(sent_notes, standing, people))
+    events = keep("events", _judged_events(sent_events, standing, people))
+    first_rows = _first_rows([_usable(notes), _usable(events), known.notes, known.events])
+    patients = keep("patients", _judged_patients(sent_patients, standing, first_rows))
     unusable = [
-        _unusable(sent_notes.join(people, "subject_id", "left_anti"), "note_id", "unknown patient"),
-        _unusable(sent_events.join(people, "subject_id", "left_anti"), "event_id", "unknown patient"),
-        _unusable(notes.where(undated), "note_id", "no time of availability"),
-        _unusable(events.where(undated), "event_id", "no time of availability"),
-        _unusable(patients.where(undated), "source_id", "no time of availability"),
-        _unusable(notes.where(~usable & ~undated), "note_id", "attachment missing"),
+        frame.where("reason is not null").select("version", kind.alias("resource_type"), "reason", "detail")
+        for frame, kind in (
+            (notes, F.col("resource_type")),
+            (events, F.col("resource_type")),
+            (patients, F.lit("Patient")),
+        )
     ]
     return PullRows(
-        _new(_known(patients, clock), known.patients, PATIENTS, ("subject_id", "version")),
-        _new(_known(notes.where(usable), clock), known.notes, NOTES, ("note_id", "version")),
-        _new(_known(events, clock), known.events, EVENTS, ("event_id", "version", "code")),
-        reduce(DataFrame.unionByName, unusable),
+        _new(_known(_usable(patients), clock), known.patients, PATIENTS, "subject_id"),
+        _new(_known(_usable(notes), clock), known.notes, NOTES, "note_id"),
+        _new(_known(_usable(events), clock), known.events, EVENTS, "regexp_replace(event_id, '#.*$', '')"),
+        referred,
+        reduce(DataFrame.unionByName, [*unusable, _stray(strays)]),
     )
+
+
+def _judged_notes(notes: DataFrame, standing: DataFrame, people: DataFrame) -> DataFrame:
+    """Notes completed and dated, with `reason` and `detail` where they cannot be used."""
+    complete = _with_binaries(notes, _standing(standing, "binary", notes, "binary_id"))
+    dated = _dated(complete, _standing(standing, "encounter", notes, "encounter_id"))
+    textless = F.col("text").isNull() & ~F.col("deleted")
+    return _judged(dated, people, [(textless, NO_ATTACHMENT, _awaits("Binary", "binary_id"))])
+
+
+def _judged_events(events: DataFrame, standing: DataFrame, people: DataFrame) -> DataFrame:
+    """Events completed and dated, with `reason` and `detail` where they cannot be used."""
+    complete = _with_medications(events, _standing(standing, "medication", events, "medication_id"))
+    return _judged(_dated(complete, _standing(standing, "encounter", events, "encounter_id")), people, [])
+
+
+def _judged_patients(patients: DataFrame, standing: DataFrame, first_rows: DataFrame) -> DataFrame:
+    dated = _with_payer(_dated_patients(patients, first_rows), standing)
+    undated = F.col("available_at").isNull()
+    return dated.withColumn("reason", F.when(undated, UNDATED)).withColumn(
+        "detail", F.when(undated, _awaits("row of", "subject_id"))
+    )
+
+
+def _judged(rows: DataFrame, people: DataFrame, more: Sequence[tuple[Column, str, Column]]) -> DataFrame:
+    faults = [
+        (F.col("here").isNull(), UNKNOWN_PATIENT, _awaits_patient()),
+        (F.col("available_at").isNull(), UNDATED, _awaits("Encounter", "encounter_id")),
+        *more,
+    ]
+    reason = F.coalesce(*[F.when(fault, word) for fault, word, _ in faults])
+    detail = F.coalesce(*[F.when(fault, awaits) for fault, _, awaits in faults])
+    joined = rows.join(people, "subject_id", "left")
+    return joined.withColumn("reason", reason).withColumn("detail", detail).drop("here")
+
+
+def _stray(deletions: DataFrame) -> DataFrame:
+    reason = F.lit(NOTHING_DELETED).alias("reason")
+    return deletions.select("version", "resource_type", reason, F.lit("").alias("detail"))
+
+
+def _usable(rows: DataFrame) -> DataFrame:
+    return rows.where("reason is null")
+
+
+def _contents(decoded: DataFrame) -> tuple[frozenset[str], bool]:
+    """Which kinds of rows a pull holds, and whether deletions, which name no patient, are among them."""
+    counts = decoded.groupBy("kind").agg(
+        F.max(
+            F.expr("(kind = 'note' and note.subject_id is null) or (kind = 'event' and event.subject_id is null)")
+        ).alias("graves")
+    )
+    found = counts.collect()
+    return frozenset(row["kind"] for row in found), any(row["graves"] for row in found)
+
+
+def referred_of_pull(decoded: DataFrame, clock: PullClock, present: frozenset[str] | None = None) -> DataFrame:
+    """Rows of REFERRED that a pull delivers; `present` are the kinds of rows it holds, where that is known."""
+
+    def of(kind: str) -> DataFrame:
+        rows = _rows(decoded, kind)
+        named = {"kind": F.lit(kind), "referred_id": F.col(f"{kind}_id"), "seen_night": F.lit(clock.seen_night)}
+        columns = [
+            (
+                named[field.name]
+                if field.name in named
+                else F.col(field.name)
+                if field.name in rows.columns
+                else F.lit(None)
+            )
+            .cast(spark_type.dataType)
+            .alias(field.name)
+            for field, spark_type in zip(REFERRED.schema, _REFERRED_SPARK, strict=True)
+        ]
+        return rows.where(F.col(f"{kind}_id").isNotNull()).select(*columns)
+
+    kinds = ("encounter", "binary", "medication", "coverage")
+    parts = [of(kind) if present is None or kind in present else of(kind).limit(0) for kind in kinds]
+    together = reduce(DataFrame.unionByName, parts)
+    return together.dropDuplicates(list(REFERRED.key))
+
+
+_REFERRED_SPARK = from_arrow_schema(REFERRED.schema, prefer_timestamp_ntz=False).fields
+
+
+def awaited(decoded: DataFrame, quarantine: DataFrame) -> DataFrame:
+    """Rows of QUARANTINE whose lines await something that this pull brings."""
+    arrivals = [
+        _rows(decoded, "patient").select(_awaits_patient().alias("detail")),
+        _rows(decoded, "note").select(_awaits("row of", "subject_id").alias("detail")),
+        _rows(decoded, "event").select(_awaits("row of", "subject_id").alias("detail")),
+        _rows(decoded, "encounter")
+        .where("end is not null")
+        .select(_awaits("Encounter", "encounter_id").alias("detail")),
+        _rows(decoded, "binary").select(_awaits("Binary", "binary_id").alias("detail")),
+    ]
+    arrived = reduce(DataFrame.unionByName, arrivals).distinct()
+    return quarantine.where(F.col("reason").isin(*AWAITING)).join(arrived, "detail", "left_semi")
+
+
+def decode_again(lines: DataFrame, context: DecodeContext) -> DataFrame:
+    """Decode quarantined lines (rows of QUARANTINE) once more: rows of DECODED_SCHEMA but for what is refused again."""
+
+    def again(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for line in batch.column("line").to_pylist():
+                for rows in decode_lines([(0, line)], "", context):
+                    if rows.column("kind")[0].as_py() not in ("quarantine", "skipped"):
+                        yield rows
+
+    return lines.select("line").mapInArrow(again, from_arrow_schema(DECODED_SCHEMA, prefer_timestamp_ntz=False))
+
+
+def still_quarantined(lines: DataFrame, unusable: DataFrame, context: DecodeContext) -> DataFrame:
+    """Of lines that were decoded again, those that still cannot be used, with the reason of now: rows of QUARANTINE."""
+    wanted = _reasons_by_version(unusable)
+    shared = lines.sparkSession.sparkContext.broadcast(wanted)
+    names = QUARANTINE.schema.names
+
+    def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            kept = [now for row in batch.to_pylist() if (now := _judged_again(row, shared.value, context)) is not None]
+            yield from pa.Table.from_pylist(kept, schema=_QUARANTINE).to_batches()
+
+    return lines.select(*names).mapInArrow(judge, from_arrow_schema(_QUARANTINE))
+
+
+_QUARANTINE = pa.schema([field.remove_metadata() for field in QUARANTINE.schema])
+
+
+def _judged_again(
+    row: dict[str, Any], unusable: Mapping[str, tuple[str, str, str]], context: DecodeContext
+) -> dict[str, Any] | None:
+    for batch in decode_lines([(0, row["line"])], "", context):
+        if batch.column("kind")[0].as_py() == "quarantine":
+            refused = batch.column("quarantine").to_pylist()[0]
+            return {**row, "reason": refused["reason"], "detail": refused["detail"]}
+    for version in versions_in(row["line"]):
+        if version in unusable:
+            _, reason, detail = unusable[version]
+            return {**row, "reason": reason, "detail": detail}
+    return None
 
 
 def quarantined(decoded: DataFrame) -> DataFrame:
@@ -107,12 +279,9 @@ def quarantined(decoded: DataFrame) -> DataFrame:
 
 def whole_lines(spark: SparkSession, splits: Sequence[Split], unusable: DataFrame, pull: str) -> DataFrame:
     """Rows of QUARANTINE for resources found unusable after decoding: their lines, looked up by their bytes' hash."""
-    wanted = {
-        row["version"]: (row["resource_type"], row["reason"], row["detail"]) for row in unusable.distinct().collect()
-    }
-    schema = pa.schema([field.remove_metadata() for field in QUARANTINE.schema])
+    wanted = _reasons_by_version(unusable)
     if not wanted:
-        return spark.createDataFrame([], from_arrow_schema(schema))
+        return spark.createDataFrame([], from_arrow_schema(_QUARANTINE))
     shared = spark.sparkContext.broadcast(wanted)
 
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -120,32 +289,101 @@ def whole_lines(spark: SparkSession, splits: Sequence[Split], unusable: DataFram
             for split in (Split(**row) for row in batch.to_pylist()):
                 rows = []
                 for number, line in lines_of(split):
-                    facts = shared.value.get(hashlib.sha256(line).hexdigest()[:16])
+                    facts = next((shared.value[one] for one in versions_in(line) if one in shared.value), None)
                     if facts is not None:
                         rows.append((split.name, number, line, *facts, pull))
-                columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in schema]
+                columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in _QUARANTINE]
                 yield pa.RecordBatch.from_arrays(
-                    [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
+                    [pa.array(c, f.type) for c, f in zip(columns, _QUARANTINE, strict=True)], schema=_QUARANTINE
                 )
 
-    return _split_frame(spark, splits).mapInArrow(find, from_arrow_schema(schema))
+    return _split_frame(spark, splits).mapInArrow(find, from_arrow_schema(_QUARANTINE))
+
+
+def _reasons_by_version(unusable: DataFrame) -> dict[str, tuple[str, str, str]]:
+    found: dict[str, tuple[str, str, str]] = {}
+    for row in sorted(
+        unusable.distinct().collect(), key=lambda row: (row["version"], row["reason"], row["detail"] or "")
+    ):
+        found.setdefault(row["version"], (row["resource_type"], row["reason"], row["detail"]))
+    return found
 
 
 def _rows(decoded: DataFrame, kind: str) -> DataFrame:
     return decoded.where(F.col("kind") == kind).select(f"{kind}.*")
 
 
-def _encounter_ends(decoded: DataFrame) -> DataFrame:
-    ends = _rows(decoded, "encounter").where(F.col("encounter_id").isNotNull())
-    return ends.groupBy("encounter_id").agg(F.max("end").alias("encounter_end"))
+def _standing(referred: DataFrame, kind: str, wanted: DataFrame, by: str) -> DataFrame:
+    """The last version of each `kind` that `wanted` refers to by column `by`; what was deleted is gone."""
+    ids = wanted.select(F.col(by).alias("referred_id")).where("referred_id is not null").distinct()
+    order = Window.partitionBy("referred_id").orderBy(
+        F.desc("seen_night"), F.desc_nulls_last("last_updated"), F.desc("version")
+    )
+    rows = referred.where(F.col("kind") == kind).join(ids, "referred_id", "left_semi")
+    return rows.withColumn("_nth", F.dense_rank().over(order)).where("_nth = 1 and not deleted").drop("_nth")
+
+
+def _owned(
+    notes: DataFrame, events: DataFrame, known: Known, clock: PullClock
+) -> tuple[DataFrame, DataFrame, DataFrame]:
+    """Notes and events with the patient of each deletion, which names none; and deletions of what is not here.
+
+    A deleted DiagnosticReport may have been a note, an event, or both: it takes away what there was.
+    """
+    base = F.regexp_replace("event_id", "#.*$", "").alias("base")
+    night = F.lit(clock.seen_night).alias("known_night")
+    graves_of_notes = notes.where("subject_id is null").drop("subject_id")
+    graves_of_events = events.where("subject_id is null").drop("subject_id")
+    columns = ("base", "subject_id", "known_night", "available_at")
+
+    def owners(graves: DataFrame, named: str, *rows: DataFrame) -> DataFrame:
+        gone = graves.select(F.col(named).alias("base")).distinct()
+        together = reduce(DataFrame.unionByName, [frame.select(*columns) for frame in rows])
+        return (
+            together.where("subject_id is not null")
+            .join(gone, "base", "left_semi")
+            .groupBy("base")
+            .agg(F.max_by("subject_id", F.struct("known_night", "available_at")).alias("subject_id"))
+            .withColumnRenamed("base", named)
+        )
+
+    note_base = F.col("note_id").alias("base")
+    of_notes = owners(
+        graves_of_notes,
+        "note_id",
+        notes.select(note_base, "subject_id", night, "available_at"),
+        known.notes.select(note_base, "subject_id", "known_night", "available_at"),
+    )
+    of_events = owners(
+        graves_of_events,
+        "event_id",
+        events.select(base, "subject_id", night, "available_at"),
+        known.events.select(base, "subject_id", "known_night", "available_at"),
+    )
+    graves = graves_of_notes.select("version", "resource_type", note_base).unionByName(
+        graves_of_events.select("version", "resource_type", F.col("event_id").alias("base"))
+    )
+    found = of_notes.select(note_base).unionByName(of_events.select(F.col("event_id").alias("base")))
+    # an Encounter's deletion stands in `referred` too, whether or not it gave events
+    strays = graves.where("resource_type <> 'Encounter'").join(found, "base", "left_anti")
+    return (
+        notes.where("subject_id is not null").unionByName(
+            graves_of_notes.join(of_notes, "note_id").select(*notes.columns)
+        ),
+        events.where("subject_id is not null").unionByName(
+            graves_of_events.join(of_events, "event_id").select(*events.columns)
+        ),
+        strays,
+    )
 
 
 def _with_binaries(notes: DataFrame, binaries: DataFrame) -> DataFrame:
     """Notes whose text lies in a Binary get it from there."""
-    texts = binaries.groupBy("binary_id").agg(
-        F.first("text").alias("binary_text"),
-        F.first("text_sha256").alias("binary_sha"),
-        F.first("content_type").alias("binary_type"),
+    texts = binaries.select(
+        F.col("referred_id").alias("binary_id"),
+        F.col("text").alias("binary_text"),
+        F.col("text_sha256").alias("binary_sha"),
+        F.col("content_type").alias("binary_type"),
     )
     joined = notes.join(texts, "binary_id", "left")
     return (
@@ -157,27 +395,38 @@ def _with_binaries(notes: DataFrame, binaries: DataFrame) -> DataFrame:
 
 
 def _with_medications(events: DataFrame, medications: DataFrame) -> DataFrame:
-    """Orders whose code lies in a Medication get it from there."""
-    codes = medications.groupBy("medication_id").agg(
-        F.first("code").alias("medication_code"),
-        F.first("code_system").alias("medication_system"),
-        F.first("display").alias("medication_display"),
+    """Orders whose codes lie in a Medication get them from there, a row a code."""
+    codes = medications.select(
+        F.col("referred_id").alias("medication_id"),
+        F.col("code").alias("medication_code"),
+        F.col("code_system").alias("medication_system"),
+        F.col("display").alias("medication_display"),
     )
     return (
         events.join(F.broadcast(codes), "medication_id", "left")
+        .withColumn(
+            "code_system",
+            F.when(F.col("medication_code").isNotNull(), F.col("medication_system")).otherwise(F.col("code_system")),
+        )
         .withColumn("code", F.coalesce("medication_code", "code"))
-        .withColumn("code_system", F.coalesce("medication_system", "code_system"))
         .withColumn("display", F.coalesce("display", "medication_display"))
         .drop("medication_code", "medication_system", "medication_display")
     )
 
 
-def _with_payer(patients: DataFrame, coverages: DataFrame) -> DataFrame:
+def _with_payer(patients: DataFrame, referred: DataFrame) -> DataFrame:
     """The payer of a patient: that of the coverage which began last."""
+    order = Window.partitionBy("referred_id").orderBy(
+        F.desc("seen_night"), F.desc_nulls_last("last_updated"), F.desc("version")
+    )
+    # a deleted coverage may name no beneficiary: versions are put in order before patients are looked at
     payers = (
-        coverages.where("not deleted")
+        referred.where("kind = 'coverage'")
+        .withColumn("_nth", F.row_number().over(order))
+        .where("_nth = 1 and not deleted")
+        .join(patients.select("subject_id").distinct(), "subject_id", "left_semi")
         .groupBy("subject_id")
-        .agg(F.max_by("payer", F.coalesce("start", F.lit(EARLIEST))).alias("coverage_payer"))
+        .agg(F.max_by("payer", F.struct(F.coalesce("start", F.lit(EARLIEST)), "referred_id")).alias("coverage_payer"))
     )
     return (
         patients.join(payers, "subject_id", "left")
@@ -186,8 +435,9 @@ def _with_payer(patients: DataFrame, coverages: DataFrame) -> DataFrame:
     )
 
 
-def _dated(rows: DataFrame, ends: DataFrame) -> DataFrame:
+def _dated(rows: DataFrame, encounters: DataFrame) -> DataFrame:
     """Where no element of its own dates a row, its encounter's end does (DESIGN, `available_at`)."""
+    ends = encounters.select(F.col("referred_id").alias("encounter_id"), F.col("end").alias("encounter_end"))
     missing = F.col("available_at").isNull() & F.col("encounter_end").isNotNull()
     return (
         rows.join(F.broadcast(ends), "encounter_id", "left")
@@ -230,17 +480,48 @@ def _known(rows: DataFrame, clock: PullClock) -> DataFrame:
     )
 
 
-def _new(rows: DataFrame, known: DataFrame, table: Table, key: Sequence[str]) -> DataFrame:
-    """Rows in the table's columns, one a key, without those the lake has already."""
+def _new(rows: DataFrame, known: DataFrame, table: Table, resource: str) -> DataFrame:
+    """Rows in the table's columns, one a key, without those that the lake has already.
+
+    `resource` is the SQL expression that tells resources apart. A version the lake has, but which another has replaced
+    since, came back: it is a version of its own, `.2` (`.3`, …) behind its digest.
+    """
+    key = table.key
     window = Window.partitionBy(*key).orderBy("available_at")  # the same version sent twice counts once
-    single = rows.withColumn("_nth", F.row_number().over(window)).where("_nth = 1").drop("_nth")
-    return (
-        single.select(*table.schema.names).join(known.select(*key), list(key), "left_anti").select(*table.schema.names)
+    single = (
+        rows.withColumn("_nth", F.row_number().over(window)).where("_nth = 1").drop("_nth").select(*table.schema.names)
     )
+    fresh = single.join(known.select(*key), list(key), "left_anti")
+    digest = F.substring_index("version", ".", 1)
+    seen = (
+        known.withColumn("_resource", F.expr(resource))
+        .join(single.select(F.expr(resource).alias("_resource")).distinct(), "_resource", "left_semi")
+        .select("_resource", "version", "known_night", "available_at")
+        .distinct()
+    )
+    standing = seen.groupBy("_resource").agg(
+        F.substring_index(F.max_by("version", F.struct("known_night", "available_at", "version")), ".", 1).alias(
+            "_stands"
+        )
+    )
+    times = seen.groupBy("_resource", digest.alias("version")).agg(F.countDistinct("version").alias("_times"))
+    own = Window.partitionBy("_resource")
+    returned = (
+        single.withColumn("_resource", F.expr(resource))
+        .join(times, ["_resource", "version"])
+        .join(standing, "_resource")
+        .withColumn("_resent", F.max((F.col("version") == F.col("_stands")).cast("int")).over(own))
+        .withColumn("_last", F.max(F.struct("available_at", "version")).over(own)["version"])
+        .where("_resent = 0 and version = _last")
+        .withColumn("version", F.concat("version", F.lit("."), (F.col("_times") + 1).cast("string")))
+        .select(*table.schema.names)
+    )
+    return fresh.select(*table.schema.names).unionByName(returned)
 
 
-def _unusable(rows: DataFrame, identity: str, reason: str) -> DataFrame:
-    kind = F.col("resource_type") if "resource_type" in rows.columns else F.lit("Patient")
-    return rows.select(
-        "version", kind.alias("resource_type"), F.lit(reason).alias("reason"), F.col(identity).alias("detail")
-    )
+def _awaits(what: str, column: str) -> Column:
+    return F.concat(F.lit(f"awaits {what} "), F.col(column).cast("string"))
+
+
+def _awaits_patient() -> Column:
+    return _awaits("patient", "subject_id")
