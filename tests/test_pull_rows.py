@@ -44,7 +44,8 @@ class Story:
         self.waiting: list[list[tuple[str, str]]] = []  # (reason, id) after each pull
 
     def frame(self, table: Table) -> DataFrame:
-        return self._spark.createDataFrame(self.tables[table.name])
+        # in one piece: Spark takes an empty chunk for the end of the rows
+        return self._spark.createDataFrame(self.tables[table.name].combine_chunks())
 
     def pull(self, *resources: dict[str, Any] | bytes) -> None:
         self._nights += 1
