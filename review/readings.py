@@ -195,9 +195,13 @@ def _queue(connection: sa.Connection, row: Mapping[str, Any], action: str, paylo
     )
 
 
+NO_ERROR = ("suspected", "died")
+"""Reasons of a withdrawal that leave what was written true: somebody thought of a rare disease, or the patient died."""
+
+
 def retract_fallen(engine: sa.Engine, alerts: Iterable[Alert]) -> int:
-    """Queue the retraction of what was written for alerts that have been withdrawn since; how many."""
-    fallen = {alert.flag_id: alert for alert in alerts if alert.withdrawn}
+    """Queue the retraction of what was written for alerts that were withdrawn as no longer supported; how many."""
+    fallen = {alert.flag_id: alert for alert in alerts if alert.withdrawn and alert.reason not in NO_ERROR}
     count = 0
     with engine.begin() as connection:
         newest: dict[str, dict[str, Any]] = {}

@@ -179,10 +179,10 @@ def publish(lake: Lake, tables: Mapping[str, Sequence[Mapping[str, Any]]], night
     lake.publish(NightRange(night, night), written, identity, "run")
 
 
-def withdraw(lake: Lake, subject: int, first: date, night: date) -> None:
+def withdraw(lake: Lake, subject: int, first: date, night: date, reason: str = "suspected") -> None:
     """Publish one more night, on which an alert is withdrawn."""
     made = rows()["flags"]
-    made.append(flag(subject, night, "withdraw", 0.6, first=first, reason="suspected"))
+    made.append(flag(subject, night, "withdraw", 0.6, first=first, reason=reason))
     publish(lake, {"flags": made}, night)
 
 

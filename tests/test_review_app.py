@@ -438,17 +438,18 @@ def test_only_what_a_clinician_confirms_goes_to_the_outbox_and_comes_back(site: 
     assert payload["disease"]["risk"] == "high"
 
 
-def test_what_was_written_is_taken_back_when_the_alert_falls(site: Site) -> None:
+@pytest.mark.parametrize(("reason", "taken_back"), [("source removed", True), ("suspected", False)])
+def test_what_was_written_is_taken_back_when_the_alert_falls(site: Site, reason: str, taken_back: bool) -> None:
     ada = Person(site, "ada")
     ada.judge(HUNTER_FLAG, "plausible", "chart")
     final(ada, "plausible", confirmed="1", disease_id=MPS2)
     snapshot = site.records.snapshot()
     assert snapshot is not None
     assert readings.retract_fallen(site.engine, alerts_on(snapshot, snapshot.night)) == 0
-    review_lake.withdraw(site.records.lake, HUNTER, datetime(2025, 6, 10).date(), review_lake.soon(1))
+    review_lake.withdraw(site.records.lake, HUNTER, datetime(2025, 6, 10).date(), review_lake.soon(1), reason)
     ada.get("/worklist")
     ada.get("/worklist")
-    assert outbox(site) == [("write", MPS2), ("retract", MPS2)]
+    assert outbox(site) == [("write", MPS2), *([("retract", MPS2)] if taken_back else [])]
 
 
 def test_a_verdict_needs_an_answer_and_a_final_one_a_reason(site: Site) -> None:
