@@ -115,7 +115,10 @@ def test_an_undetermined_alert_counts_as_false_until_shown_otherwise() -> None:
         classified, exposed, resample, horizon_days=365, last_night=on(400), first_screened_night=DAY0, reviewers=1
     )
     assert cost["false_alerts_per_1000_12m"]["value"] == pytest.approx(500)
-    assert cost["false_alerts_determined_per_1000_12m"]["value"] == 0
+    nothing = cost["false_alerts_determined_per_1000_12m"]
+    assert nothing["value"] == 0
+    # none in two patients followed for the year: the exact bound is -ln(0.025) = 3.69 events
+    assert nothing["ci95"] == pytest.approx((0, 1000 * 3.6889 / 2), rel=1e-4)
 
 
 def test_ppv_at_a_stated_prevalence_by_hand() -> None:

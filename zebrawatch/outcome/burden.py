@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from zebrawatch.outcome.episodes import Episode
-from zebrawatch.outcome.intervals import Floats, Interval, Resample, percentile, safe_ratio
+from zebrawatch.outcome.intervals import Floats, Interval, Resample, none_seen, percentile, safe_ratio
 from zebrawatch.outcome.matching import Matcher
 from zebrawatch.outcome.observation import Observed, night_value, observed, records
 
@@ -184,6 +184,8 @@ def _rate(chosen: Sequence[Classified], exposed: Exposure, resample: Resample) -
     years = exposed.days / YEAR_DAYS
     value = 1000 * counts.sum() / years.sum() if years.sum() > 0 else None
     interval = resample.ratio(1000 * counts, years, exposed.subjects)
+    if value == 0:
+        interval = none_seen(years.sum() / 1000)
     return {"value": value, "ci95": interval}
 
 
@@ -217,6 +219,10 @@ def cumulative(
     if not len(followed):
         return {"value": None, "ci95": None, "followed_days_max": 0}
     interval = percentile(1000 * total[1:])
+    if (
+        total[0] == 0 and followed[-1] > 0
+    ):  # as many chances as patients were followed for the whole horizon, parts added up
+        interval = none_seen(float(np.minimum(followed, horizon_days).sum()) / horizon_days / 1000)
     return {"value": float(1000 * total[0]), "ci95": interval, "followed_days_max": int(followed[-1])}
 
 

@@ -30,6 +30,15 @@ def wilson(hits: int, n: int) -> Interval | None:
     return Interval(min(float(low), share), max(float(high), share))  # rounding must not leave the estimate out
 
 
+def none_seen(exposure: float) -> Interval:
+    """Exact interval of a rate at which nothing was seen over an exposure above 0 (any unit): 0 to 3.69 / exposure.
+
+    Where no patient had an event, resampling patients gives 0 to 0, which claims too much. The upper bound is the rate
+    at which seeing none has a chance of 2.5% (F. Garwood, Biometrika 1936;28:437).
+    """
+    return Interval(0.0, -float(np.log((1 - LEVEL) / 2)) / exposure)
+
+
 def patient_weights(patients: int, draws: int, seed: int) -> Floats:
     """How often each patient is drawn in each resample: (draws, patients), rows sum to `patients`.
 
