@@ -219,10 +219,9 @@ def cumulative(
     if not len(followed):
         return {"value": None, "ci95": None, "followed_days_max": 0}
     interval = percentile(1000 * total[1:])
-    if (
-        total[0] == 0 and followed[-1] > 0
-    ):  # as many chances as patients were followed for the whole horizon, parts added up
-        interval = none_seen(float(np.minimum(followed, horizon_days).sum()) / horizon_days / 1000)
+    horizons = float(np.minimum(followed, horizon_days).sum()) / horizon_days if horizon_days else 0.0
+    if total[0] == 0 and horizons > 0:
+        interval = none_seen(horizons / 1000)
     return {"value": float(1000 * total[0]), "ci95": interval, "followed_days_max": int(followed[-1])}
 
 
