@@ -42,6 +42,7 @@ class Knowledge:
         disease("OMIM:230800", "Gaucher disease, type I", parents=("ORPHA:355",), genes=("GBA1",)),
         disease("OMIM:230900", "Gaucher disease, type II", parents=("ORPHA:355",), genes=("GBA1",)),
         disease("ORPHA:355", "Gaucher disease"),
+        disease("ORPHA:110", "Bardet-Biedl syndrome"),
         disease("OMIM:115200", "Cardiomyopathy, dilated, 1A", genes=("LMNA",)),
         disease("OMIM:105210", "Hereditary ATTR amyloidosis", "hATTR"),
         disease("OMIM:145500", "Hypertension, essential"),
@@ -94,6 +95,8 @@ def told(text: str) -> set[tuple[str, str | None, str, str]]:
         ("FHx:\nHuntington disease\n\nPlan: home", ("Huntington disease", "OMIM:143100", "name", "family")),
         ("Two brothers had Huntington disease.", ("Huntington disease", "OMIM:143100", "name", "family")),
         ("Mother asks whether this is Huntington disease.", ("Huntington disease", "OMIM:143100", "name", "specific")),
+        ("Annual review for Laurence-Moon-Bardet-Biedl.", ("Bardet-Biedl", "ORPHA:110", "name", "specific")),
+        ("Bardet Biedl, as before", ("Bardet Biedl", "ORPHA:110", "name", "specific")),
         ("Seen today.  Huntigton  disease?", ("Huntigton  disease", "OMIM:143100", "name", "specific")),
         ("Father well. Patient has Huntington disease.", ("Huntington disease", "OMIM:143100", "name", "specific")),
     ],
@@ -111,6 +114,7 @@ def test_what_a_note_names(text: str, expected: tuple[str, str | None, str, str]
         "GLA of 3 mm",  # a gene symbol without a word about genes
         "cadasil",  # an abbreviation is written in capitals
         "Fabrydisease",  # no word boundary
+        "bardet biedl",  # surnames are written with capitals
         "basic metabolic panel normal",
         "eGFR 60, CAD, ALL: penicillin",
         "T 36.8 C, GLA 72 bpm",

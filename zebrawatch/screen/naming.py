@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -26,7 +27,7 @@ from zebrawatch.errors import KnowledgeError
 from zebrawatch.knowledge.ontology import Ontology
 from zebrawatch.screen.naming_context import Context, patient_or_family
 from zebrawatch.screen.slips import LONG_WORD, Slips
-from zebrawatch.screen.wording import Plain, american, eponym_of, key, plain, wordings
+from zebrawatch.screen.wording import Plain, american, eponym_of, key, plain, surnames_of, wordings
 
 LARGEST_PARENT = 10
 """A parent names its children where it has at most 10 descendant diseases (OUTCOMES)."""
@@ -61,6 +62,7 @@ _DIAGNOSIS_NEAR = re.compile(
     r"(?: (?:a|an|the|with|of|primary|hereditary|genetic))? *\Z"
 )
 _QUALIFIED = re.compile(r"(?:hereditary|familial|inherited) (\S+ \S.*)", re.IGNORECASE)
+_SURNAMES = re.compile(r"[A-Z][^\W\d_]+[-‐‑–][A-Z]")
 _SENTENCE_END = re.compile(r"[.;!]\s|\n\s*\n")
 _CONFIRMING = re.compile(r"\b(?:pathogenic|positive|confirmed|detected|homozygous|hemizygous|deficient|affected)\b")
 _NOT_CONFIRMING = re.compile(r"\b(?:no|not|negative|likely benign|benign|uncertain|unknown|normal)\b")
@@ -110,7 +112,8 @@ class Entry(NamedTuple):
     source: str
     rule: str = ""
     """Empty, or how the wording must be written: `short` (beside a long form), `exact` (capitals as given), `gene`
-    (capitals, and a word about genes near it), `eponym` (only where it is queried or given as a diagnosis)."""
+    (capitals, and a word about genes near it), `eponym` (only where it is queried or given as a diagnosis), `surnames`
+    (two of them, with a capital)."""
     exact: str = ""
     """The wording as its source writes it, where capitals matter."""
     phenotype_name: bool = False
@@ -199,7 +202,7 @@ class Namer:
         excepted: list[tuple[int, int]] = []
         for place, start, end in hits:
             first, last = spelled.place(start), spelled.place(end - 1) + 1
-            if _SENTENCE_END.search(text, first, last) or _in_compound(text, first):
+            if _SENTENCE_END.search(text, first, last) or _in_compound(text, first, last):
                 continue
             for entry in self._entries[place]:
                 if entry.evidence_class == _EXCEPTION:
@@ -264,9 +267,13 @@ class Namer:
                 yield place, start, end
 
 
-def _in_compound(text: str, first: int) -> bool:
-    """Whether a hit is the second half of a hyphenated word: Pick disease in Niemann-Pick disease."""
-    return first > 1 and text[first - 1] in "-‐‑–" and text[first - 2].isalpha()
+def _in_compound(text: str, first: int, last: int) -> bool:
+    """Whether a hit is the second half of a hyphenated word: Pick disease in Niemann-Pick disease.
+
+    Two surnames are themselves in longer chains of them: Bardet-Biedl in Laurence-Moon-Bardet-Biedl.
+    """
+    behind = first > 1 and text[first - 1] in "-‐‑–" and text[first - 2].isalpha()
+    return behind and _SURNAMES.match(text, first, last) is None
 
 
 def _within(naming: Naming, spans: Iterable[tuple[int, int]]) -> bool:
@@ -308,6 +315,8 @@ def _written(entry: Entry, spelled: Plain, original: str, start: int, end: int) 
             return False
         before, after = spelled.text[max(0, start - 40) : start], spelled.text[end : end + 24]
         return _GENE_BEFORE.search(before) is not None or _GENE_AFTER.search(after) is not None
+    if entry.rule == "surnames":
+        return original[:1].isupper()
     if entry.rule == "eponym":
         return original[:1].isupper() and _QUERY_NEAR.search(spelled.text[max(0, start - 24) : start]) is not None
     return True
@@ -356,6 +365,7 @@ class _Builder:
         self._kept_out = {wording for row in _rows("kept_out") for wording in wordings(row[0])}
         self._kept_out |= {eponym for row in _rows("kept_out") if (eponym := eponym_of(row[0])) is not None}
         self._entries: dict[str, dict[tuple[str | None, str], Entry]] = {}
+        self._eponymous_findings: set[str] | None = None
 
     def build(self) -> NamingSet:
         for disease in self._diseases:
@@ -400,6 +410,17 @@ class _Builder:
         eponym = eponym_of(text)
         if eponym is not None:
             self._put(eponym, Entry(disease_id, evidence_class, source, "eponym"))
+        surnames = surnames_of(text)
+        if surnames is not None and not self._in_a_finding(surnames):
+            self._put(surnames, Entry(disease_id, evidence_class, source, "surnames"))
+
+    def _in_a_finding(self, surnames: str) -> bool:
+        """Whether findings carry these surnames too: Dandy-Walker is said of a malformation."""
+        if self._eponymous_findings is None:
+            self._eponymous_findings = {
+                f"{first} {second}" for name in self._phenotypes for first, second in pairwise(name.split())
+            }
+        return any(f"{first} {second}" in self._eponymous_findings for first, second in pairwise(surnames.split()))
 
     def _add_exchanged(self) -> None:
         """Morquio disease is also written Morquio syndrome, unless that is another disease's name."""

@@ -172,3 +172,9 @@ def eponym_of(name: str) -> str | None:
     """`fabry` for Fabry disease: what a clinician writes after a question mark; None where the name is no eponym."""
     found = re.fullmatch(r"([A-Z][a-z]{3,})(?:'s)? (?:disease|syndrome)", name)
     return found.group(1).lower() if found else None
+
+
+def surnames_of(name: str) -> str | None:
+    """`bardet biedl` for Bardet-Biedl syndrome: two surnames together name it alone; None where there are not two."""
+    found = re.fullmatch(r"([A-Z][^\W\d_]{2,}(?:[-–][A-Z][^\W\d_]{2,})+)(?:'s)? (?:disease|syndrome)", name)
+    return key(found.group(1)) if found and "like" not in key(name).split() else None
