@@ -21,6 +21,17 @@ from zebrawatch.nights import NightRange
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
+_AS_DESCRIBED: dict[str, Any] = {
+    "telemetry": {"enabled": False},
+    "nux": {"enabled": False},
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    },
+}
+"""What `dagster.yaml` says, for state folders other than its own."""
+
+
 class RunFailed(ZebrawatchError):  # noqa: N818
     """A step failed; the text is what it said, or where to look."""
 
@@ -34,7 +45,7 @@ def instance_of(configuration: Configuration) -> Iterator[DagsterInstance]:
     base = configuration.state_folder / "dagster"
     base.mkdir(parents=True, exist_ok=True)
     described = configuration.state_folder == Path("var").absolute() and Path("dagster.yaml").is_file()
-    overrides: dict[str, Any] = {} if described else {"telemetry": {"enabled": False}}
+    overrides = {} if described else _AS_DESCRIBED
     reference = InstanceRef.from_dir(str(base), config_dir=str(Path.cwd() if described else base), overrides=overrides)
     with DagsterInstance.from_ref(reference) as instance:
         yield instance
