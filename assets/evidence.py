@@ -6,6 +6,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import reduce
 from itertools import accumulate
 from typing import Any
 
@@ -145,7 +146,9 @@ def _counted_backgrounds(run: NightRun, months: Sequence[str]) -> dict[str, Back
     people = run.table(PATIENTS).where(F.col("known_night") <= F.lit(run.nights.last))
     merged = merges(people)
     steps = score.background_steps(apart(standing_findings(run), merged), ancestors).collect()
-    seen = score.patient_steps(people, merged).collect()
+    rows = [run.table(table).select("subject_id", "known_night") for table in (PATIENTS, NOTES, EVENTS)]
+    known = reduce(DataFrame.unionByName, rows).where(F.col("known_night") <= F.lit(run.nights.last))
+    seen = score.patient_steps(known.join(people, "subject_id", "left_semi"), merged).collect()
     made = {}
     for month in months:
         n_patients = sum(row["step"] for row in seen if row["month"] < month)
@@ -153,9 +156,9 @@ def _counted_backgrounds(run: NightRun, months: Sequence[str]) -> dict[str, Back
         for row in steps:
             if row["month"] < month:
                 patients[row["term"]] = patients.get(row["term"], 0) + row["step"]
-        made[month] = Background.from_counts(
-            run.knowledge, month, n_patients, {term: count for term, count in patients.items() if count > 0}
-        )
+        # a record that was merged into one that was never sent has findings and counts as nobody
+        shared = {term: min(count, n_patients) for term, count in patients.items() if count > 0}
+        made[month] = Background.from_counts(run.knowledge, month, n_patients, shared)
     return made
 
 

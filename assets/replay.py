@@ -19,9 +19,9 @@ from connectors.manifest import MANIFEST_NAME, read_manifest
 from zebrawatch.errors import LakeError, SourceError
 from zebrawatch.nights import LANDMARKS
 from zebrawatch.outcome.protocol import Protocol
-from zebrawatch.schemas import EVENTS, FINDINGS, NAMINGS, NOTES, PATIENTS, QUARANTINE
+from zebrawatch.schemas import EVENTS, FINDINGS, NAMINGS, NOTES, PATIENTS, QUARANTINE, REFERRED
 
-TAKEN_OVER = tuple(table.name for table in (QUARANTINE, PATIENTS, NOTES, EVENTS, FINDINGS, NAMINGS))
+TAKEN_OVER = tuple(table.name for table in (QUARANTINE, REFERRED, PATIENTS, NOTES, EVENTS, FINDINGS, NAMINGS))
 LAKE_FILE = "lake.json"
 
 

@@ -17,7 +17,7 @@ from zebrawatch.timeline.rows import referred_of_pull
 def referred(run: NightRun) -> dict[str, Any]:
     """What other rows refer to: texts of Binaries, ends of encounters, codes of Medications, payers."""
     # a lake of an earlier release has no such table: then every pull is read for it once
-    pulls = run.new_pulls() if run.lake.exists(REFERRED) else run.pulls()
+    pulls = run.new_pulls() if run.lake.exists(REFERRED) or run.lake.taken_over else run.pulls()
     rows = 0
     for pull in pulls:
         frame = referred_of_pull(raw.decoded(run, pull), raw.clock(run, pull))

@@ -15,6 +15,8 @@ from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.ranking import Evidence, Person, Ranker, RankingParameters
 from zebrawatch.nights import NightRange
 from zebrawatch.schemas import CONTRIBUTION
+from zebrawatch.screen.alerts import AlertPolicy
+from zebrawatch.screen.policy import PolicyHistory
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -84,7 +86,7 @@ def test_under_spark_a_month_without_a_background_is_no_failure(
         nights=NightRange(date(2025, 5, 1), date(2025, 5, 3)),
         first_screened=date(2025, 1, 1),
         top=5,
-        threshold=0.008,
+        policies=PolicyHistory.always(AlertPolicy(0.008), frozenset()),
         terms=frozenset(MARFAN),
     )
     frame = candidates(
@@ -98,5 +100,5 @@ def test_under_spark_a_month_without_a_background_is_no_failure(
     )
     rows = frame.orderBy("rank").collect()
     assert [(row["night"], row["rank"]) for row in rows] == [(date(2025, 5, 2), rank) for rank in range(1, 6)]
-    assert rows[0]["disease_id"] == "OMIM:154700" and rows[0]["p_any"] > scoring.threshold
+    assert rows[0]["disease_id"] == "OMIM:154700" and rows[0]["p_any"] > 0.008
     assert rows[0]["cause"] == "evidence" and {one["quote"] for one in rows[0]["contributions"]} >= {"long"}

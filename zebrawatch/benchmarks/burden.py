@@ -37,7 +37,7 @@ from zebrawatch.knowledge.ontology import Ontology
 from zebrawatch.nights import NightRange
 from zebrawatch.screen.alerts import AlertPolicy, Facts, NightScore, PatientState, fold
 
-THRESHOLD = 0.01
+THRESHOLD = 0.008
 """The policy's threshold as it is delivered (zebrawatch.toml, policy.threshold)."""
 OTHER_THRESHOLDS = (0.003, 0.03, 0.1, 0.3)
 """Shown beside it: exploratory, each with its own burden."""

@@ -136,7 +136,8 @@ def facts_of(rows: Iterable[Mapping[str, Any]]) -> Facts:
         return min((row["first"] for row in listed if row["fact"] == fact), default=None)
 
     def periods(fact: str) -> tuple[Span, ...]:
-        return tuple(sorted(Span(row["first"], row["until"]) for row in listed if row["fact"] == fact))
+        found = [Span(row["first"], row["until"]) for row in listed if row["fact"] == fact]
+        return tuple(sorted(found, key=lambda span: (span.first, span.until or date.max)))
 
     return Facts(first("suspected"), periods("died"), periods("restricted"), periods("merged"))
 

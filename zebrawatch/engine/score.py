@@ -249,7 +249,8 @@ def background_steps(findings: DataFrame, ancestors: DataFrame) -> DataFrame:
 def patient_steps(patients: DataFrame, merged: DataFrame) -> DataFrame:
     """How many patients the hospital gained or lost, by month: `month, step`; a merged record counts no more.
 
-    `patients` has a row a version, `merged` is what `timeline.asof.merges` makes of them.
+    `patients` has all rows of patients (`subject_id, known_night`): the first known one is their entry, since a server
+    may stamp the Patient itself much later than its notes. `merged` is what `timeline.asof.merges` makes of them.
     """
     entries = patients.groupBy("subject_id").agg(F.min("known_night").alias("night"))
     steps = (
