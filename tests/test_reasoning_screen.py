@@ -94,7 +94,7 @@ def screen(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scr
             "reasoning__enabled": "true", "reasoning__profile": str(base / "made.toml"),
             "reasoning__backend": "server", "reasoning__base_url": server.base_url, "reasoning__repeat_share": "1",
             "reasoning__sample_share": "0.8", "policy__threshold": "0.01",
-            "reasoning__floor": "0.001",
+            "reasoning__floor": "0.003",
             **settings,
         }  # fmt: skip
         os.environ.update({f"ZEBRAWATCH_{name.upper()}": value for name, value in chosen.items()})
@@ -127,7 +127,7 @@ def rows(lake: Lake, table: Table, **wanted: Any) -> list[dict[str, Any]]:
 
 
 def test_everyone_considered_has_a_reason_and_a_question_where_read(read: Lake) -> None:
-    threshold, floor = 0.01, 0.001
+    threshold, floor = 0.01, 0.003
     for row in rows(read, LLM_REQUESTS):
         if row["p_any"] >= floor:
             alerted = row["p_any"] >= threshold
