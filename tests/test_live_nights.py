@@ -121,7 +121,7 @@ def lake(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]
         hospital.night(
             SECOND,
             tiny_hospital.note("c1", "carla", "2025-03-01", "Corrected: no seizures. Ataxia since infancy."),
-            tiny_hospital.note("o2", "otto", str(FIRST), "New: hearing loss on both sides."),
+            tiny_hospital.note("o2", "otto", str(FIRST - timedelta(days=1)), "New: hearing loss on both sides."),
             tiny_hospital.note("p1", "paul", "2025-03-02", "Ptosis on the left.", status="entered-in-error"),
             tiny_hospital.patient("gone") | {"deceasedBoolean": True},
             deleted=("DocumentReference/eyes-maria", "DocumentReference/heart-maria"),
