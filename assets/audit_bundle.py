@@ -19,7 +19,7 @@ from assets.audit import FlagName, Rebuild, SourceLine, flag_named, night_of_fla
 from assets.night_run import NightRun, Pull
 from assets.raw import splits
 from connectors.configuration import Configuration
-from connectors.lake import Lake, PublishedNight
+from connectors.lake import Lake, PublishedNight, digest_of
 from connectors.spark import session
 from zebrawatch.errors import LakeError
 from zebrawatch.nights import NightRange
@@ -271,7 +271,11 @@ def _digests(configuration: Configuration, lake: Lake, night: PublishedNight) ->
         if table is None or table.partition != "night_range":
             continue
         try:
-            now = lake.digest(spark, table, partition=str(night.identity["nights"]), version=version)
+            nights = str(night.identity["nights"])
+            if table.layer == "reasoning":  # written from memory, and digested as such (Lake.write_rows)
+                now = digest_of(lake.arrow(table, version=version, rows=pc.field("night_range") == nights), table)
+            else:
+                now = lake.digest(spark, table, partition=nights, version=version)
         except Exception as error:  # a version whose files were collected cannot be read any more
             yield page.Check(name, then[:12], "", "not checked", f"version {version} is gone ({type(error).__name__})")
             continue
