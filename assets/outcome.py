@@ -20,7 +20,7 @@ from assets import publication, reporting
 from assets.evidence import keep_backgrounds
 from assets.identity import identity_of, keep_settings
 from assets.night_run import NightRun
-from assets.reading import Readings
+from assets.reading import readings_of
 from connectors.mlflow_runs import DataSetUsed, MlflowStore, RegisteredObject, flatten_identity, record_run
 from connectors.reasoning_traces import trace_sample
 from zebrawatch.engine.flags import SCORE_COLUMNS
@@ -449,7 +449,7 @@ def _result(run: NightRun, outcome: Outcome) -> dict[str, Any]:
 
 def _said(run: NightRun) -> str | None:
     """The reasoning arm in a line; None where it did not run."""
-    counts = Readings(run).counts() if run.configuration.reasoning.enabled else None
+    counts = readings_of(run).counts() if run.configuration.reasoning.enabled else None
     if counts is None:
         return None
     use = "" if counts.clinical_use else " (for trying out: its answers are not clinically useful)"
