@@ -20,6 +20,7 @@ from assets.night_run import NightRun, Pull
 from assets.raw import splits
 from connectors.configuration import Configuration
 from connectors.lake import Lake, PublishedNight, digest_of
+from connectors.mlflow_runs import flatten_identity
 from connectors.spark import session
 from zebrawatch.errors import LakeError
 from zebrawatch.nights import NightRange
@@ -28,6 +29,7 @@ from zebrawatch.outcome.protocol import Protocol
 from zebrawatch.reports import audit as page
 from zebrawatch.reports import figures
 from zebrawatch.reports.data import QuarantineReason
+from zebrawatch.reports.from_tables import quarantine_reasons
 from zebrawatch.reports.statement import statement
 from zebrawatch.schemas import CANDIDATES, FINDINGS, FLAGS, LEAD_TIME, QUARANTINE, TABLES
 from zebrawatch.timeline.splits import lines_of
@@ -95,7 +97,6 @@ def _flag_audit(
 ) -> page.FlagAudit:
     run = _looking(configuration, lake)
     rows = _episode_rows(lake, flag)
-    identity = dict(reporting.flat_identity(night.identity))
     return page.FlagAudit(
         flag_id=flag.episode_id,
         verdict=verdict_of(made),
@@ -122,7 +123,7 @@ def _flag_audit(
         protocol=_protocol(night),
         deviations=tuple(deviations(lake, night)),
         links=tuple(links(configuration, lake, night)),
-        identity=identity,
+        identity=flatten_identity(night.identity),
     )  # fmt: skip
 
 
@@ -221,12 +222,12 @@ def audit_night(configuration: Configuration, lake: Lake, night: date, say: Say)
         gate_passed=passed,
         recall=figures.recall_words(result),
         lateness=tuple(reporting.lateness_of(lake, night)),
-        drift=tuple((name, str(value)) for name, value in reporting.flat_identity(result.get("drift") or {})),
+        drift=tuple(flatten_identity(result.get("drift") or {}).items()),
         flags=tuple(_flags_of(lake, night)),
         missed=tuple(_missed(run, night)),
         deviations=tuple(deviations(lake, found)),
         links=tuple(links(configuration, lake, found)),
-        identity=dict(reporting.flat_identity(found.identity)),
+        identity=flatten_identity(found.identity),
     )
     folder = _folder(lake, f"night-{night}")
     facts = {"statement": statement(audit.provenance), **asdict(audit)}
@@ -288,9 +289,8 @@ def _result(lake: Lake, night: PublishedNight) -> dict[str, Any]:
 
 
 def _quarantine(lake: Lake, pulls: Sequence[str]) -> Iterable[QuarantineReason]:
-    rows = lake.arrow(QUARANTINE, ["resource_type", "reason", "pull"]).to_pylist()
-    counts = Counter((row["resource_type"] or "unknown", row["reason"]) for row in rows if row["pull"] in pulls)
-    return (QuarantineReason(kind, reason, lines) for (kind, reason), lines in sorted(counts.items()))
+    wanted = pc.field("pull").isin(pa.array(pulls, pa.string()))
+    return quarantine_reasons(lake.arrow(QUARANTINE, ["resource_type", "reason"], rows=wanted).to_pylist())
 
 
 def _flags_of(lake: Lake, night: date) -> Iterable[page.NightFlag]:

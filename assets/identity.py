@@ -37,7 +37,7 @@ def identity_of(run: NightRun) -> dict[str, Any]:
             "naming_set": run.naming_set.version,
             "codes": run.code_map.version,
         },
-        "evidence": {"parameters": hashlib.sha256(repr(RankingParameters()).encode()).hexdigest()[:16]},
+        "evidence": {"parameters": RankingParameters().digest},
         "policy": {
             "threshold": run.policy.threshold,
             "k": run.policy.k,

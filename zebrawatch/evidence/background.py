@@ -7,6 +7,7 @@ finding is among the annotated diseases.
 from __future__ import annotations
 
 import calendar
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -83,8 +84,16 @@ class Background:
         seen = max(self.n_patients - without, 0)
         return np.asarray(np.maximum((counts + weight * default) / (seen + weight), floor))
 
+    @property
+    def digest(self) -> str:
+        """sha256 of what `save` writes, first 16 hex digits."""
+        return hashlib.sha256(self._written()).hexdigest()[:16]
+
     def save(self, path: Path) -> None:
         """Write as one JSON file (counts only where above zero)."""
+        path.write_bytes(self._written())
+
+    def _written(self) -> bytes:
         where = np.flatnonzero(self.counts)
         record = {
             "version": self.version,
@@ -95,7 +104,7 @@ class Background:
             "terms": where.tolist(),
             "counts": self.counts[where].tolist(),
         }
-        path.write_bytes(orjson.dumps(record))
+        return orjson.dumps(record)
 
     @classmethod
     def load(cls, path: Path) -> Background:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -75,3 +76,8 @@ class RankingParameters:
     """Exponent of a disease's prevalence in its share of the prior."""
     default_prevalence: float = 1e-6
     """Prevalence of a disease Orphanet gives none for."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 of all numbers, first 16 hex digits."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]

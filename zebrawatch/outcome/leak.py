@@ -16,11 +16,12 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 
 from zebrawatch.errors import KnowledgeError
+from zebrawatch.knowledge.diseases import Knowledge, KnowledgeFiles
 from zebrawatch.outcome.intervals import wilson
 from zebrawatch.outcome.observation import records
 
@@ -212,6 +213,13 @@ class LeakDetector:
         self._ids_of = ids_of
         self._wordings: dict[str, tuple[_Wording, ...]] = {}
 
+    @classmethod
+    def of(cls, files: KnowledgeFiles, knowledge: Knowledge) -> LeakDetector:
+        """From the published files; which ids mean one disease is all that is taken from compiled knowledge."""
+        names = LeakSet.read(files.hp_obo, files.phenotype_hpoa, files.genes_to_phenotype, files.orphanet)
+        by_id = {each: disease.ids for disease in knowledge.diseases for each in disease.ids}
+        return cls(names, lambda one: by_id.get(one, (one,)))
+
     def search(self, text: str, disease_id: str) -> list[Found]:
         """Places in `text` that name `disease_id`, whatever is said about it, the family's history included."""
         return self._search(text, _tokens(text), disease_id)
@@ -370,6 +378,14 @@ class LeakGate:
 LEDGER_COLUMNS = ("subject_id", "source_id", "disease_id", "how", "wording", "set_aside")
 
 
+def shown_or_labelled(flags: pd.DataFrame, labels: pd.DataFrame | None) -> set[tuple[int, str]]:
+    """(subject, disease) that any alert shows (schemas.FLAGS) or a label names (pairs.LABEL_COLUMNS)."""
+    wanted = {(row["subject_id"], shown["disease_id"]) for row in flags.to_dict("records") for shown in row["shown"]}
+    if labels is not None:
+        wanted |= {(row["subject_id"], row["disease_id"]) for row in labels.to_dict("records")}
+    return wanted
+
+
 def evidence_of(
     candidates: pd.DataFrame, wanted: Collection[tuple[int, str]] | None = None
 ) -> set[tuple[int, str, str]]:
@@ -517,6 +533,23 @@ def recall(find: Callable[[Planted], bool], planted: Sequence[Planted]) -> dict[
         for wording in dict.fromkeys(k for k, _ in seen)
     }
     return {**_share([found for _, found in seen]), "by_wording": by_wording}
+
+
+class _Named(Protocol):
+    @property
+    def disease_id(self) -> str | None: ...
+
+
+def recall_on_planted(
+    find: Callable[[str], Iterable[_Named]], knowledge: Knowledge, *, n: int, seed: int
+) -> dict[str, Any]:
+    """`recall` of a detector (`find`: hits in a text) on `n` namings planted of the diseases of `knowledge`."""
+    names = {disease.id: [name.text for name in disease.names] for disease in knowledge.diseases}
+    by_id = {each: set(disease.ids) for disease in knowledge.diseases for each in disease.ids}
+    return recall(
+        lambda planted: any(hit.disease_id in by_id.get(planted.disease_id, ()) for hit in find(planted.text)),
+        plant(names, n=n, seed=seed),
+    )
 
 
 def _share(found: Sequence[bool]) -> dict[str, Any]:

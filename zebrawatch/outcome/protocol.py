@@ -138,6 +138,17 @@ class Protocol(_Strict):
             same_episode_days=self.alert.same_episode_days,
         )
 
+    def under(self, policy: AlertPolicy) -> Protocol:
+        """This protocol with a site's alert policy in it; `digest` stays that of the file."""
+        alert = self.alert.model_copy(
+            update={
+                "threshold": policy.threshold,
+                "persistence_nights": policy.persistence_nights,
+                "same_episode_days": policy.same_episode_days,
+            }
+        )
+        return self.model_copy(update={"alert": alert, "estimand": self.estimand.model_copy(update={"k": policy.k})})
+
     @classmethod
     def read(cls, path: Path | None = None) -> Protocol:
         """Read a protocol file, or the one that comes with the package.
