@@ -13,6 +13,7 @@ from zebrawatch.benchmarks.baselines import Baseline
 from zebrawatch.benchmarks.cases import Case
 from zebrawatch.benchmarks.ranking import (
     Bench,
+    as_shown,
     changed_score,
     codes_of,
     independent,
@@ -69,6 +70,23 @@ def test_a_disease_known_from_one_paper_loses_its_profile(bench: Bench) -> None:
     assert changed_score(bench, changed, place, terms) < bench.ranker.log_ratios(codes_of(bench.ranker, terms))[index]
     dense, own = changed.baseline[2 * index]
     assert not own.any() and not dense.any()
+
+
+def test_a_paper_left_out_is_left_out_of_the_prior(bench: Bench) -> None:
+    paper = "PMID:31675180"
+    index = bench.knowledge.index_of("OMIM:619340")  # annotated from this paper alone
+    assert index is not None
+    changed = without_papers(bench, frozenset({paper}))
+    parameters = bench.ranker.parameters
+    place = changed.diseases.index(index)
+    lost = bench.ranker.prior_weight[index] / changed.prior_weight[place]
+    assert lost == pytest.approx(2**parameters.papers_weight)
+    total = np.zeros(len(bench.ranker.crowding))
+    before = as_shown(bench, total, without_papers(bench, frozenset()))
+    after = as_shown(bench, total, changed)
+    assert before[index] - after[index] == pytest.approx(np.log(lost))
+    untouched = np.setdiff1d(np.arange(len(after)), changed.diseases)
+    np.testing.assert_array_equal(before[untouched], after[untouched])
 
 
 def test_noise_adds_and_drops_the_same_way_every_time(bench: Bench) -> None:

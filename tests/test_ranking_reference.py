@@ -14,7 +14,7 @@ from knowledge_samples import whole_knowledge
 from zebrawatch.evidence.background import Background, BackgroundError
 from zebrawatch.evidence.common_conditions import COMMON_CONDITIONS
 from zebrawatch.evidence.ranking import Evidence, Person, Ranker
-from zebrawatch.evidence.reference import SlowDisease
+from zebrawatch.evidence.reference import SlowDisease, prior
 from zebrawatch.knowledge.diseases import Knowledge
 
 DISEASES = ("OMIM:154700", "OMIM:310200", "ORPHA:558", "OMIM:619340")
@@ -57,6 +57,17 @@ def test_the_compiled_ranker_equals_the_plain_one(ranker: Ranker, disease: str) 
         for each in findings
     )
     assert ranker.log_ratios(ranker.codes(findings))[number] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_the_order_shown_is_likelihood_and_prior(ranker: Ranker) -> None:
+    knowledge, temperature = ranker.knowledge, ranker.parameters.temperature
+    evidence = [mention(each) for each in ("HP:0001083", "HP:0002616", "HP:0001166")]
+    first, *others = ranker.rank(evidence, top=10).entries
+    for other in others:
+        ratio = 10 ** (temperature * (other.log10_lr - first.log10_lr))
+        odds = prior(knowledge, index(knowledge, other.disease_id), ranker.parameters)
+        odds /= prior(knowledge, index(knowledge, first.disease_id), ranker.parameters)
+        assert other.posterior / first.posterior == pytest.approx(ratio * odds, rel=1e-6)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,6 +3,9 @@
 Source-excluded: annotation rows that rest on the case's own papers are left out for every disease; rows pooled over
 several papers keep the share of the papers that remain. A case whose disease is not ranked counts as a miss. Ties take
 their mean rank. Intervals resample diseases.
+
+*Ours* is the order the screen shows, by posterior: findings and the prior of prevalence and papers (of those that are
+left). *Findings* is the order by likelihood ratio alone, which is what the baselines rank by.
 """
 
 from __future__ import annotations
@@ -24,7 +27,14 @@ from zebrawatch.benchmarks.baselines import Baseline
 from zebrawatch.benchmarks.cases import Case, locate_knowledge, read_phenobrain, read_phenopackets
 from zebrawatch.benchmarks.results import Results
 from zebrawatch.evidence.background import Background
-from zebrawatch.evidence.likelihoods import crowding, pool_rows, propagated, relative_share
+from zebrawatch.evidence.likelihoods import (
+    crowding,
+    papers_behind,
+    pool_rows,
+    prior_weight,
+    propagated,
+    relative_share,
+)
 from zebrawatch.evidence.parameters import RankingParameters
 from zebrawatch.evidence.ranking import Codes, Ranker
 from zebrawatch.knowledge.diseases import Knowledge
@@ -80,17 +90,18 @@ class Prepared(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """Diseases that lost annotation rows: dense profiles, own flags and crowding."""
+    """Diseases that lost annotation rows: dense profiles, own flags, crowding and prior weight."""
 
     diseases: list[int]
     probability: list[FloatArray]
     own: list[NDArray[np.bool_]]
     crowding: list[float]
     rankable: list[bool]
+    prior_weight: list[float]
     baseline: dict[int, tuple[FloatArray, NDArray[np.bool_]]]
 
 
-NOTHING_CHANGED = Changed([], [], [], [], [], {})
+NOTHING_CHANGED = Changed([], [], [], [], [], [], {})
 
 
 def independent(knowledge: Knowledge, terms: Iterable[int]) -> NDArray[np.int32]:
@@ -154,8 +165,17 @@ def without_papers(bench: Bench, papers: frozenset[str]) -> Changed:
         [flags[disease] for disease in diseases],
         crowd,
         [bool(each.any()) for each in probability],
+        [_prior_weight(bench, disease, papers) for disease in diseases],
         bench.baseline.without(diseases, dropped),
     )
+
+
+def _prior_weight(bench: Bench, disease: int, papers: frozenset[str]) -> float:
+    knowledge = bench.knowledge
+    low, high = np.searchsorted(knowledge.row_disease, [disease, disease + 1])
+    left = papers_behind(knowledge, papers, np.arange(low, high))[disease]
+    weight = prior_weight(knowledge.prevalence[[disease]], np.array([left]), bench.ranker.parameters)
+    return float(weight[0])
 
 
 def _dense(knowledge: Knowledge, pooled: Any, parameters: RankingParameters) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -248,6 +268,13 @@ def ours(bench: Bench, terms: NDArray[np.int32], changed: Changed) -> tuple[Floa
     return total, rankable
 
 
+def as_shown(bench: Bench, total: FloatArray, changed: Changed) -> FloatArray:
+    """What the screen orders the rare diseases by: tempered log ratios with the log prior (up to a constant)."""
+    weight = np.array(bench.ranker.prior_weight)
+    weight[changed.diseases] = changed.prior_weight
+    return np.asarray(bench.ranker.parameters.temperature * total[: len(weight)] + np.log(weight))
+
+
 def rank_of(scores: FloatArray, rankable: NDArray[np.bool_], gold: Iterable[int]) -> float:
     """Best mean rank of any right answer; MISSED where none is ranked."""
     ranked = scores[rankable]
@@ -264,6 +291,7 @@ class Ranks(NamedTuple):
     """Ranks of the right answer, one for each case."""
 
     ours: FloatArray
+    findings: FloatArray
     naive: FloatArray
     exact: FloatArray
     profile_left: NDArray[np.bool_]
@@ -272,10 +300,10 @@ class Ranks(NamedTuple):
 def rank_cases(
     bench: Bench, cases: Sequence[Prepared], *, source_excluded: bool, progress: Callable[[str], None], name: str
 ) -> Ranks:
-    """Rank all cases with the three methods; cases of the same papers share their changed profiles."""
+    """Rank all cases with the four methods; cases of the same papers share their changed profiles."""
     n = len(cases)
     missed = np.full(n, MISSED)
-    out = Ranks(missed, missed.copy(), missed.copy(), np.zeros(n, np.bool_))
+    out = Ranks(missed, missed.copy(), missed.copy(), missed.copy(), np.zeros(n, np.bool_))
     by_papers: dict[frozenset[str], list[int]] = {}
     for number, prepared in enumerate(cases):
         by_papers.setdefault(prepared.case.papers if source_excluded else frozenset(), []).append(number)
@@ -295,7 +323,8 @@ def _rank_case(bench: Bench, prepared: Prepared, changed: Changed, number: int, 
         return
     n = len(bench.knowledge.diseases)
     total, rankable = ours(bench, prepared.terms, changed)
-    out.ours[number] = rank_of(total[:n], rankable, prepared.gold)
+    out.ours[number] = rank_of(as_shown(bench, total, changed), rankable, prepared.gold)
+    out.findings[number] = rank_of(total[:n], rankable, prepared.gold)
     rows = [row for index in prepared.gold for row in (2 * index, 2 * index + 1)]
     for ranks, partial in ((out.naive, True), (out.exact, False)):
         scores, annotated = bench.baseline.scores(prepared.terms, changed.baseline, partial=partial)
@@ -311,6 +340,8 @@ def summary(cases: Sequence[Prepared], ranks: Ranks, seed: int, seconds: float) 
         for name, other in (("naive", ranks.naive), ("exact", ranks.exact)):
             values[f"{name}_top{top}"] = (other <= top + 0.5).astype(float)
             values[f"gain_over_{name}_top{top}"] = values[f"top{top}"] - values[f"{name}_top{top}"]
+        values[f"findings_top{top}"] = (ranks.findings <= top + 0.5).astype(float)
+        values[f"findings_gain_over_exact_top{top}"] = values[f"findings_top{top}"] - values[f"exact_top{top}"]
     clusters = _clusters(cases)
     result: dict[str, Any] = {"n": len(cases), "diseases": len(set(clusters.tolist()))}
     result |= {name: round(float(value.mean()), 4) for name, value in values.items()}
@@ -387,8 +418,9 @@ def run(
 
 
 def _line(key: str, result: Mapping[str, Any]) -> str:
+    orders = (("ours", ""), ("findings", "findings_"), ("naive", "naive_"), ("exact", "exact_"))
     parts = [f"{name} {result[f'{prefix}top1']:.3f}/{result[f'{prefix}top3']:.3f}/{result[f'{prefix}top10']:.3f}"
-             for name, prefix in (("ours", ""), ("naive", "naive_"), ("exact", "exact_"))]  # fmt: skip
+             for name, prefix in orders]  # fmt: skip
     return f"{key}: n {result['n']}, top-1/3/10 " + ", ".join(parts)
 
 

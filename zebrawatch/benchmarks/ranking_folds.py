@@ -22,6 +22,7 @@ from zebrawatch.benchmarks.ranking import (
     MISSED,
     Bench,
     Prepared,
+    as_shown,
     intervals,
     ours,
     prepare,
@@ -37,6 +38,10 @@ FOLDS = 5
 SETTINGS: dict[str, dict[str, Any]] = {
     "as shipped": {},
     "no relatives": {"relative_weight": 0.0},
+    "relatives lend more": {"relative_size": 3.0, "relative_weight": 1.0},
+    "no papers in the prior": {"papers_weight": 0.0},
+    "papers count half": {"papers_weight": 0.15},
+    "prevalence counts, not papers": {"prevalence_weight": 0.25, "papers_weight": 0.0},
     "names left out": {"name_size": 0.0},
     "no partial matches": {"ancestor_weight": 0.0, "sibling_weight": 0.0},
     "strong partial matches": {"ancestor_weight": 0.5, "sibling_weight": 0.1},
@@ -66,7 +71,7 @@ def ranks_with(bench: Bench, cases: Sequence[Prepared], parameters: RankingParam
         for number in numbers:
             if len(cases[number].terms):
                 total, rankable = ours(other, cases[number].terms, changed)
-                found[number] = rank_of(total[: len(rankable)], rankable, cases[number].gold)
+                found[number] = rank_of(as_shown(other, total, changed), rankable, cases[number].gold)
     return found
 
 

@@ -176,6 +176,32 @@ def relative_share(knowledge: Knowledge, masses: FloatArray, parameters: Ranking
     return np.asarray(parameters.relative_weight * n / (n + masses + 1e-9))
 
 
+def papers_behind(
+    knowledge: Knowledge, without: frozenset[str] = frozenset(), rows: LongArray | None = None
+) -> LongArray:
+    """Papers (PMIDs) each disease's annotation rows rest on, but for those in `without`; of `rows` only if given."""
+    chosen = slice(None) if rows is None else rows
+    pairs = np.unique(np.stack([knowledge.row_disease[chosen], knowledge.row_reference[chosen]]), axis=1)
+    found: set[tuple[int, str]] = {
+        (disease, paper)
+        for disease, reference in pairs.T.tolist()
+        for paper in knowledge.references[reference]
+        if paper.startswith("PMID:") and paper not in without
+    }
+    disease = np.array([each for each, _ in found], np.int64)
+    return np.bincount(disease, minlength=len(knowledge.diseases)).astype(np.int64)
+
+
+def prior_weight(prevalence: FloatArray, papers: LongArray, parameters: RankingParameters) -> FloatArray:
+    """Weight of each disease before any finding: `prevalence ** prevalence_weight · (1 + papers) ** papers_weight`.
+
+    Orphanet counts few diseases; how often one has been published says more of how often the next patient has it.
+    Both count by a small power only: they are to part diseases that the findings leave alike.
+    """
+    known = np.where(np.isnan(prevalence), parameters.default_prevalence, prevalence)
+    return np.asarray(known**parameters.prevalence_weight * (1.0 + papers) ** parameters.papers_weight)
+
+
 def relative_matrix(knowledge: Knowledge) -> sparse.csr_matrix:
     """Diseases by diseases: weights of relatives, rows adding up to 1."""
     n = len(knowledge.diseases)

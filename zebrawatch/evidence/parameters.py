@@ -72,10 +72,12 @@ class RankingParameters:
     """Added to what the findings could say, so that one finding alone is little evidence."""
     any_prevalence: float = 1 / 500
     """Share of the screened who have some listed rare disease."""
-    prevalence_weight: float = 0.25
+    prevalence_weight: float = 0.05
     """Exponent of a disease's prevalence in its share of the prior."""
     default_prevalence: float = 1e-6
     """Prevalence of a disease Orphanet gives none for."""
+    papers_weight: float = 0.3
+    """Exponent of 1 + the papers a disease's annotations rest on in its share of the prior."""
 
     @property
     def digest(self) -> str:

@@ -33,7 +33,9 @@ from zebrawatch.evidence.likelihoods import (
     crowding,
     mass,
     matches,
+    papers_behind,
     pool_rows,
+    prior_weight,
     propagate,
     relative_matrix,
     relative_share,
@@ -173,6 +175,7 @@ class _Model(NamedTuple):
     profiles: Profiles
     crowding: FloatArray
     annotation_probability: FloatArray
+    prior_weight: FloatArray
 
 
 _MODELS: dict[tuple[str, str], _Model] = {}
@@ -205,6 +208,7 @@ def _compile(knowledge: Knowledge, parameters: RankingParameters) -> _Model:
         profiles,
         crowding(np.concatenate([masses, common_mass]), parameters),
         annotation_background(own, len(np.unique(pooled.disease))),
+        prior_weight(np.asarray(knowledge.prevalence), papers_behind(knowledge), parameters),
     )
 
 
@@ -251,7 +255,7 @@ class Ranker:
         self.masses, self.profiles, self.crowding = model.masses, model.profiles, model.crowding
         excluded = [index for each in never if (index := knowledge.index_of(each)) is not None]
         self.ranked = np.setdiff1d(np.flatnonzero(self.masses > 0), np.array(excluded, np.int64))
-        self.annotation_probability = model.annotation_probability
+        self.annotation_probability, self.prior_weight = model.annotation_probability, model.prior_weight
         self.term_probability = self._probability(without=0)
         self.n_common = len(COMMON_CONDITIONS)
         self.matches: Matches = matches(
@@ -293,10 +297,8 @@ class Ranker:
 
     def _make_prior(self) -> FloatArray:
         """log share of every rare disease among all rare ones, and of every common condition in a chart without one."""
-        p = self.parameters
-        prevalence = np.where(np.isnan(self.knowledge.prevalence), p.default_prevalence, self.knowledge.prevalence)
-        weight = np.zeros(len(prevalence))
-        weight[self.ranked] = prevalence[self.ranked] ** p.prevalence_weight
+        weight = np.zeros(len(self.prior_weight))
+        weight[self.ranked] = self.prior_weight[self.ranked]
         common = np.array([condition.prevalence for condition in COMMON_CONDITIONS])
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(np.concatenate([weight / weight.sum(), COMMON_SHARE * common / common.sum()])))

@@ -53,6 +53,17 @@ def upward(knowledge: Knowledge, frequencies: Mapping[int, float], p: RankingPar
     return found
 
 
+def prior(knowledge: Knowledge, disease: int, p: RankingParameters) -> float:
+    """Weight of a disease before any finding, up to a factor all diseases share."""
+    papers: set[str] = set()
+    for row in range(len(knowledge.row_disease)):
+        if int(knowledge.row_disease[row]) == disease:
+            papers.update(each for each in knowledge.references[int(knowledge.row_reference[row])] if "PMID:" in each)
+    prevalence = float(knowledge.prevalence[disease])
+    known: float = p.default_prevalence if isnan(prevalence) else prevalence
+    return float(known**p.prevalence_weight * (1 + len(papers)) ** p.papers_weight)
+
+
 class SlowDisease:
     """One disease's profile with what its relatives lend."""
 
