@@ -181,10 +181,11 @@ def papers_behind(
 ) -> LongArray:
     """Papers (PMIDs) each disease's annotation rows rest on, but for those in `without`; of `rows` only if given."""
     chosen = slice(None) if rows is None else rows
-    pairs = np.unique(np.stack([knowledge.row_disease[chosen], knowledge.row_reference[chosen]]), axis=1)
+    n = len(knowledge.references)
+    pairs = np.unique(np.asarray(knowledge.row_disease)[chosen].astype(np.int64) * n + knowledge.row_reference[chosen])
     found: set[tuple[int, str]] = {
         (disease, paper)
-        for disease, reference in pairs.T.tolist()
+        for disease, reference in zip((pairs // n).tolist(), (pairs % n).tolist(), strict=True)
         for paper in knowledge.references[reference]
         if paper.startswith("PMID:") and paper not in without
     }
@@ -195,8 +196,8 @@ def papers_behind(
 def prior_weight(prevalence: FloatArray, papers: LongArray, parameters: RankingParameters) -> FloatArray:
     """Weight of each disease before any finding: `prevalence ** prevalence_weight · (1 + papers) ** papers_weight`.
 
-    Orphanet counts few diseases; how often one has been published says more of how often the next patient has it.
-    Both count by a small power only: they are to part diseases that the findings leave alike.
+    Papers stand for published patients, Orphanet's prevalence for all others. Both powers are small and chosen on
+    published cases (docs/ranking.md): they are to part diseases that the findings leave alike.
     """
     known = np.where(np.isnan(prevalence), parameters.default_prevalence, prevalence)
     return np.asarray(known**parameters.prevalence_weight * (1.0 + papers) ** parameters.papers_weight)
