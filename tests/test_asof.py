@@ -124,6 +124,10 @@ def test_a_merge_passes_findings_on_from_its_night_and_an_unmerge_takes_them_bac
         (row["subject_id"], row["hpo_id"]): (row["known_night"], row["removed_night"])
         for row in with_merged(rows, merged).collect()
     }
+    written = {
+        row["hpo_id"]: row["written_night"] for row in with_merged(rows, merged).where("subject_id = 2").collect()
+    }
+    assert written == {"own": night(1), "early": night(3), "late": night(12), "gone": night(3)}
     assert told == {
         (1, "early"): (night(3), None),
         (1, "late"): (night(12), None),

@@ -72,10 +72,10 @@ def test_under_spark_a_month_without_a_background_is_no_failure(
     ranker.knowledge.save(tmp_path)
     nights = [date(2025, 1, 5), *[date(2025, 5, 2)] * 3]
     findings = [
-        (1, f"note {n}", "text", hpo_id, "present", "patient", 0, 4, "long", None, night, night, None, None)
+        (1, f"note {n}", "text", hpo_id, "present", "patient", 0, 4, "long", None, night, night, night, None, None)
         for n, (hpo_id, night) in enumerate(zip(MARFAN, nights, strict=True))
     ]
-    kinds = ["long", *["string"] * 5, "int", "int", "string", "timestamp", *["date"] * 3, "array<string>"]
+    kinds = ["long", *["string"] * 5, "int", "int", "string", "timestamp", *["date"] * 4, "array<string>"]
     columns = ", ".join(f"`{name}` {kind}" for name, kind in zip(FINDING_COLUMNS, kinds, strict=True))
     people = [(1, date(2025, 1, 1), "male", date(2000, 1, 1), False, None, False)]
     scoring = Scoring(

@@ -129,6 +129,16 @@ def test_a_patient_is_left_out_of_the_background_for_what_they_gave_to_it() -> N
     assert left_out == {SPLEEN: True, LIVER: False, PAIN: False}
 
 
+def test_what_a_merged_record_gave_to_the_background_is_left_out_for_the_survivor_while_the_merge_holds() -> None:
+    """Written on night 3, merged on night 40, within the month that began on night 31; apart again on night 60."""
+    came = finding(SPLEEN, 40, until=60, written_night=night(3), source_night=night(3))
+    chart = Chart([came, finding(LIVER, 40, written_night=night(35)), finding(SPLEEN, 50, "own note")], [person()])
+    left_out = {one.hpo_id: one.in_background for one in chart.evidence(night(50), night(31))}
+    assert left_out == {SPLEEN: True, LIVER: False}
+    apart = {one.hpo_id: one.in_background for one in chart.evidence(night(65), night(31))}
+    assert apart == {SPLEEN: False, LIVER: False}
+
+
 def test_denied_findings_are_not_part_of_the_background() -> None:
     (one,) = Chart([finding(SPLEEN, 1, assertion="negated")], [person()]).evidence(night(50), night(31))
     assert not one.in_background

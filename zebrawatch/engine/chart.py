@@ -27,6 +27,8 @@ class Finding:
 
     Of a copied sentence `known_night` is that of its first appearance; it is part of the chart from `source_night`, on
     which the source itself was known. `masked_for` are the diseases its document names: it does not count for them.
+    Of what came with a merged record `known_night` is the merge at the earliest, `written_night` when that record had
+    it.
     """
 
     source_id: str
@@ -42,6 +44,7 @@ class Finding:
     source_night: date
     removed_night: date | None
     masked_for: frozenset[str] = frozenset()
+    written_night: date | None = None
 
     @property
     def first_night(self) -> date:
@@ -51,6 +54,17 @@ class Finding:
     def stands(self, night: date) -> bool:
         """Whether the finding is part of the chart of `night`."""
         return self.first_night <= night and (self.removed_night is None or night < self.removed_night)
+
+    def counted(self, month_start: date, night: date) -> bool:
+        """Whether the background of a month counts the finding, for this record or for one merged into it since.
+
+        What came with a merge within the month was counted for the other record: that is this patient while the merge
+        holds.
+        """
+        if self.removed_night is not None and self.removed_night < month_start:
+            return False
+        written = max(self.written_night or self.known_night, self.source_night)
+        return self.first_night < month_start or (written < month_start and self.stands(night))
 
 
 def while_confirmed(findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -85,11 +99,17 @@ def _stretches(finding: Finding, values: Sequence[Finding]) -> Iterator[Finding]
         if first is not None and last is not None and begin <= last:
             last = max(last, end)
             continue
-        if first is not None:
-            yield replace(finding, source_night=first, removed_night=last)
+        if first is not None and last is not None:
+            yield _cut(finding, first, last)
         first, last = begin, end
-    if first is not None:
-        yield replace(finding, source_night=first, removed_night=None if last == NEVER else last)
+    if first is not None and last is not None:
+        yield _cut(finding, first, last)
+
+
+def _cut(finding: Finding, first: date, last: date) -> Finding:
+    """The finding from `first` up to, not including, `last`."""
+    source_night = first if first > finding.first_night else finding.source_night
+    return replace(finding, source_night=source_night, removed_night=None if last == NEVER else last)
 
 
 class Demographics(NamedTuple):
@@ -148,7 +168,9 @@ class Chart:
         for finding in self.findings:
             if finding.stands(night):
                 groups.setdefault((finding.hpo_id, WEIGHED[finding.assertion]), []).append(finding)
-        counted = {f.hpo_id for f in self.findings if WEIGHED[f.assertion] == "present" and _before(f, month_start)}
+        counted = {
+            f.hpo_id for f in self.findings if WEIGHED[f.assertion] == "present" and f.counted(month_start, night)
+        }
         return [
             _evidence(assertion, group, in_background=assertion == "present" and hpo_id in counted)
             for (hpo_id, assertion), group in groups.items()
@@ -235,7 +257,3 @@ def _evidence(assertion: str, group: Sequence[Finding], *, in_background: bool) 
         masked_for=frozenset.intersection(*(finding.masked_for for finding in group)),
         in_background=in_background,
     )
-
-
-def _before(finding: Finding, night: date) -> bool:
-    return finding.first_night < night and (finding.removed_night is None or finding.removed_night >= night)

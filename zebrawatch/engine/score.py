@@ -36,6 +36,7 @@ FINDING_COLUMNS = (
     "quote",
     "event_time",
     "known_night",
+    "written_night",
     "source_night",
     "removed_night",
     "masked_for",
@@ -183,6 +184,7 @@ def chart_of(findings: pa.Table, demographics: pa.Table) -> Chart:
                 row["source_night"],
                 row["removed_night"],
                 frozenset(row["masked_for"] or ()),
+                row["written_night"],
             )
             for row in findings.to_pylist()
         ),

@@ -58,10 +58,11 @@ def merges(patients: DataFrame) -> DataFrame:
 def with_merged(rows: DataFrame, merged: DataFrame) -> DataFrame:
     """Rows with `subject_id, known_night, removed_night`, and for every merge a copy under the survivor.
 
-    The copy is known from the merge on and leaves at an unmerge. Chains of merges are followed one step: a survivor
-    that is itself merged passes on its own rows only, as FHIR servers flatten chains (Patient.link points to the
-    record in use).
+    The copy is known from the merge on and leaves at an unmerge; `written_night`, which is added, stays the night from
+    which the record it was written in had it. Chains of merges are followed one step: a survivor that is itself merged
+    passes on its own rows only, as FHIR servers flatten chains (Patient.link points to the record in use).
     """
+    rows = rows.withColumn("written_night", F.col("known_night"))
     copies = rows.join(F.broadcast(merged), rows["subject_id"] == merged["from_subject"]).withColumn(
         "subject_id", F.col("to_subject")
     )
