@@ -86,8 +86,10 @@ class Pull:
     reasons: tuple[str, ...] = ()
 
 
-def context_of(configuration: Configuration, key: bytes, pull: str, pulled_at: datetime) -> DecodeContext:
-    """What decoding needs to know about a pull."""
+def context_of(
+    configuration: Configuration, key: bytes, pull: str, pulled_at: datetime, texts: Path | None = None
+) -> DecodeContext:
+    """What decoding needs to know about a pull; `texts` is where texts of documents are kept between pulls."""
     return DecodeContext(
         pull=pull,
         site_key=key,
@@ -95,6 +97,7 @@ def context_of(configuration: Configuration, key: bytes, pull: str, pulled_at: d
         pulled_at=pulled_at,
         availability=configuration.availability,
         validate_share=configuration.conformance.share,
+        texts=None if texts is None else str(texts),
     )
 
 

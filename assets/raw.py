@@ -123,7 +123,7 @@ def splits(pull: Pull) -> list[Split]:
 
 
 def _context(run: NightRun, pull: Pull) -> DecodeContext:
-    return context_of(run.configuration, run.site_key, pull.name, pull.pulled_at)
+    return context_of(run.configuration, run.site_key, pull.name, pull.pulled_at, run.lake.scratch / "texts")
 
 
 def decoded(run: NightRun, pull: Pull) -> DataFrame:

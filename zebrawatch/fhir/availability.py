@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from operator import attrgetter
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -66,44 +67,40 @@ def microseconds(instant: datetime) -> int:
     return (instant - EPOCH) // MICROSECOND
 
 
-class Calendar:
-    """Reads FHIR times at a site: what carries no zone is local time there, a date without a time is that local day."""
+class Calendar(dict[str, "Moment | None"]):
+    """Reads FHIR times at a site: what carries no zone is local time there, a date without a time is that local day.
+
+    `calendar[text]` is the moment that `text` means; None where it is no FHIR date, dateTime or instant, or a
+    placeholder. A dictionary, because times repeat within a resource and a pull, and nothing is looked up faster.
+    """
 
     def __init__(self, zone: str) -> None:
         """`zone` is an IANA name; `ZoneInfoNotFoundError` or ValueError where it is none."""
+        super().__init__()
         self.zone = ZoneInfo(zone)
-        self._known: dict[str, Moment | None] = {}
 
-    def read(self, text: str | None) -> Moment | None:
-        """The moment `text` means; None where it is no FHIR date, dateTime or instant, or a placeholder."""
-        if not text:
-            return None
-        known = self._known
-        if text in known:
-            return known[text]
-        if len(known) > 200_000:  # one pull repeats times a lot, a long-lived worker must not grow
-            known.clear()
-        moment = known[text] = self._parse(text)
+    def __missing__(self, text: str) -> Moment | None:
+        if len(self) > 200_000:  # a long-lived worker must not grow
+            self.clear()
+        moment: Moment | None = None
+        try:
+            if len(text) <= 10:
+                moment = self._span(text)
+            elif text[4] == text[7] == "-" and text[10] in "T ":
+                instant = datetime.fromisoformat(text)
+                if FIRST_YEAR <= instant.year <= LAST_YEAR:
+                    if instant.tzinfo is None:
+                        instant = instant.replace(tzinfo=self.zone)
+                    at = (instant - EPOCH) // MICROSECOND
+                    moment = Moment(at, at, "instant")
+        except (ValueError, OverflowError):
+            pass
+        self[text] = moment
         return moment
 
-    def _parse(self, text: str) -> Moment | None:
-        try:
-            if len(text) > 10:
-                return self._instant(text)
-            return self._span(text)
-        except (ValueError, OverflowError):
-            return None
-
-    def _instant(self, text: str) -> Moment | None:
-        if text[4] != "-" or text[7] != "-" or text[10] not in "T ":
-            return None
-        instant = datetime.fromisoformat(text)
-        if not FIRST_YEAR <= instant.year <= LAST_YEAR:
-            return None
-        if instant.tzinfo is None:
-            instant = instant.replace(tzinfo=self.zone)
-        at = microseconds(instant)
-        return Moment(at, at, "instant")
+    def read(self, text: str | None) -> Moment | None:
+        """The moment `text` means, None where there is none."""
+        return self[text] if text else None
 
     def _span(self, text: str) -> Moment | None:
         parsed = parse_date(text)
@@ -145,8 +142,7 @@ def element_getter(path: str) -> Getter:
     """
     names = path.split(".")
     if len(names) == 1:
-        name = names[0]
-        return lambda resource: getattr(resource, name)
+        return attrgetter(path)
 
     def read(resource: Any) -> str | None:
         for name in names:

@@ -33,13 +33,24 @@ _SYSTEMS: dict[str, tuple[str, ...]] = {
     "MONDO": ("http://purl.obolibrary.org/obo/mondo.owl", "http://purl.obolibrary.org/obo/mondo.fhir"),
     "HGNC": ("http://www.genenames.org", "http://www.genenames.org/geneId"),
 }
-_PREFIXES: dict[str, str] = {uri: prefix for prefix, uris in _SYSTEMS.items() for uri in uris}
+
+
+class _Prefixes(dict[str, str]):
+    """By address of a system, what stands before its codes; a site's own addresses are few."""
+
+    def __missing__(self, system: str) -> str:
+        prefix = f"{_NAMES.get(system) or _NAMES.get(system.rstrip('/'), system)}//"
+        if len(self) < 10_000:  # addresses made of numbers must not fill the memory
+            self[system] = prefix
+        return prefix
+
+
+_NAMES: dict[str, str] = {uri: name for name, uris in _SYSTEMS.items() for uri in uris}
+_PREFIXES = _Prefixes({"": "LOCAL//"})
 
 
 def meds_code(system: str | None, code: str) -> str:
     """`SYSTEM//CODE`: a short name for the systems above, the address itself for any other, `LOCAL` where none is
     given.
     """
-    if not system:
-        return f"LOCAL//{code}"
-    return f"{_PREFIXES.get(system) or _PREFIXES.get(system.rstrip('/'), system)}//{code}"
+    return _PREFIXES[system or ""] + code

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from zebrawatch.fhir import rows as columns
 from zebrawatch.fhir.availability import Calendar, availability_rules, microseconds
 from zebrawatch.fhir.columns import DECODED_SCHEMA, KINDS, batch_of
 from zebrawatch.fhir.conformance import ConformanceJudge, refusals
+from zebrawatch.fhir.kept_texts import KeptTexts
 from zebrawatch.fhir.rows import MentionsUsError, Row, RowMaker, Rows, UnusableError, Version, tombstone_version
 from zebrawatch.fhir.subjects import subject_id_of
 from zebrawatch.fhir.text import TextLimits
@@ -56,8 +58,9 @@ class DecodeContext:
 
     `zone` is the site's IANA time zone; `pulled_at` an instant (what is available more than a day later is
     quarantined); `availability` gives, for the resource types it names, the elements asked for `available_at`, in
-    order; `validate_share` is the share of usable resources that fhir.resources judges (1.0 = all). ValueError in one
-    sentence where a value is wrong.
+    order; `validate_share` is the share of usable resources that fhir.resources judges (1.0 = all); `texts` is
+    a folder for the texts of documents that any pull made (zebrawatch.fhir.kept_texts). ValueError in one sentence
+    where a value is wrong.
     """
 
     pull: str
@@ -68,6 +71,7 @@ class DecodeContext:
     validate_share: float = 0.01
     limits: TextLimits = field(default_factory=TextLimits)
     line_bytes: int = 256 * 1024 * 1024
+    texts: str | None = None
 
     def __post_init__(self) -> None:
         if not self.site_key:
@@ -114,6 +118,7 @@ def decode_lines(lines: Iterable[tuple[int, bytes]], file: str, context: DecodeC
             size = 0
     yield from decoder.flush()
     yield from decoder.flush_skipped()
+    decoder.close()
 
 
 def versions_in(line: bytes) -> Iterator[str]:
@@ -145,14 +150,17 @@ class _Decoder:
         self._quarantine: list[Row] = []
         self._skipped: dict[tuple[str | None, str], int] = {}
         self._judge = ConformanceJudge(context.validate_share)
+        self._judged, self._line_bytes = context.validate_share > 0, context.line_bytes
         self._decode = fhir.resource_decoder().decode
         self._head = msgspec.json.Decoder(_Head).decode
+        self._kept = KeptTexts(Path(context.texts)) if context.texts else None
         self._maker = RowMaker(
             site_key=context.site_key,
             calendar=Calendar(context.zone),
             pulled_at=microseconds(context.pulled_at),
             rules=availability_rules(context.availability),
             limits=context.limits,
+            kept=self._kept,
         )
         self._handlers = self._make_handlers()
 
@@ -182,7 +190,10 @@ class _Decoder:
     def take(self, number: int, line: bytes) -> None:
         """Decode one line into the pending rows."""
         try:
-            self._line(line)
+            if line[:1] == b"{" and len(line) <= self._line_bytes:
+                self._resource(line, self._decode(line))
+            else:
+                self._odd_line(line)
         except UnusableError as error:
             self._refuse(number, line, error.reason, error.detail)
         except MentionsUsError:
@@ -196,14 +207,13 @@ class _Decoder:
         except Exception as error:  # the last resort: a fault of ours must cost one line, not the night
             self._refuse(number, line, "decoder failed", type(error).__name__)
 
-    def _line(self, line: bytes) -> None:
-        if len(line) > self._context.line_bytes:
+    def _odd_line(self, line: bytes) -> None:
+        if len(line) > self._line_bytes:
             raise UnusableError("line too large", f"{len(line)} bytes")
-        if line[:1] != b"{":
-            line = line.removeprefix(b"\xef\xbb\xbf").strip()
-            if not line:
-                self._skip(None, "empty line")
-                return
+        line = line.removeprefix(b"\xef\xbb\xbf").strip()
+        if not line:
+            self._skip(None, "empty line")
+            return
         self._resource(line, self._decode(line))
 
     def _resource(self, line: bytes, resource: Any) -> None:
@@ -215,11 +225,13 @@ class _Decoder:
             else:
                 self._skip(kind.__name__, _WRITTEN if _WRITTEN_MARK in line else "not read")
             return
-        if resource.meta is not None and resource.meta.tag and _ours(resource.meta):
+        meta = resource.meta
+        if meta is not None and meta.tag and _ours(meta):
             self._skip(kind.__name__, _WRITTEN)
             return
-        digest = hashlib.sha256(line).hexdigest()[:16]
-        handler(resource, Version(digest, self._judge.judge(kind.__name__, digest, line)), self._rows)
+        digest = hashlib.sha256(line).digest()[:8].hex()
+        conformant = self._judge.judge(kind.__name__, digest, line) if self._judged else None
+        handler(resource, Version(digest, conformant), self._rows)
 
     def _bundle(self, line: bytes, bundle: fhir.Bundle) -> None:
         """Deletions and resources of a Bundle; the whole line is refused where one entry cannot be used."""
@@ -314,6 +326,13 @@ class _Decoder:
             if found:
                 yield batch_of(kind, _COLUMNS[kind], found, constants)
                 found.clear()
+        if self._kept is not None:
+            self._kept.store()
+
+    def close(self) -> None:
+        """Let go of the kept texts."""
+        if self._kept is not None:
+            self._kept.close()
 
     def flush_skipped(self) -> Iterator[pa.RecordBatch]:
         """One row per type and reason of what was passed over, with the number of lines."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +17,7 @@ import pybase64
 from zebrawatch.fhir import resources as fhir
 from zebrawatch.fhir.availability import Calendar, Getter, Moment, parse_date
 from zebrawatch.fhir.codes import meds_code
+from zebrawatch.fhir.kept_texts import KeptTexts
 from zebrawatch.fhir.subjects import binary_id_of, local_id, subject_id_of, type_of
 from zebrawatch.fhir.text import TextLimits, UnreadableError, clean, plain_text, plain_utf8, rank_of
 from zebrawatch.units import convert
@@ -129,16 +130,16 @@ class RowMaker:
         pulled_at: int,
         rules: dict[str, tuple[tuple[str, str, Getter], ...]],
         limits: TextLimits,
+        kept: KeptTexts | None = None,
     ) -> None:
         self._site_key = site_key
         self._calendar = calendar
-        self._time = calendar.read
         self._pulled_at = pulled_at
         self._latest = pulled_at + 86_400_000_000  # a day of grace for clocks that differ
         self._rules = rules
         self._limits = limits
         self._subjects: dict[str, int] = {}
-        self._texts = TextCache(limits)
+        self._texts = TextCache(limits, kept=kept)
 
     # ---- who, when, how restricted -------------------------------------------------------------------------------
 
@@ -164,12 +165,14 @@ class RowMaker:
     ) -> tuple[int | None, str | None, str | None, bool, int | None]:
         """The TIMES columns. `happened` is the event itself for what cannot be shown before it has happened."""
         meta = resource.meta
-        updated = self._time(meta.lastUpdated) if meta is not None and meta.lastUpdated else None
-        single = updated is None
-        last_updated = None if updated is None else updated.last
-        if deleted and updated is not None:  # a withdrawal acts from its own time, not from that of what it withdraws
-            at = self._checked(updated.last, "meta.lastUpdated")
-            return at, "meta.lastUpdated", "version", False, last_updated
+        updated = self._calendar[meta.lastUpdated] if meta is not None and meta.lastUpdated else None
+        if updated is None:
+            single, last_updated = True, None
+        else:
+            single, last_updated = False, updated.last
+            if deleted:  # a withdrawal acts from its own time, not from that of what it withdraws
+                at = self._checked(updated.last, "meta.lastUpdated")
+                return at, "meta.lastUpdated", "version", False, last_updated
         unreadable = False
         for rule, grade, get in self._rules[kind]:
             if rule == "meta.lastUpdated":
@@ -178,16 +181,17 @@ class RowMaker:
                 text = get(resource)
                 if not text:
                     continue
-                moment = self._time(text)
+                moment = self._calendar[text]
                 unreadable = unreadable or moment is None
             if moment is None:
                 continue
-            at = moment.last
+            _, at, precision = moment
             if happened is not None and happened.last > at:
-                at, rule, moment = happened.last, f"{kind}.effective", happened
+                rule = f"{kind}.effective"
+                _, at, precision = happened
             if at > self._latest:
                 raise UnusableError("dated in the future", rule)
-            return at, rule, grade if moment[2] == "instant" else "date", single, last_updated
+            return at, rule, grade if precision == "instant" else "date", single, last_updated
         if encounter is None and kind != "Patient" and kind != "Coverage":
             raise UnusableError("unreadable time" if unreadable else "no time")
         return None, None, None, single, last_updated
@@ -198,17 +202,19 @@ class RowMaker:
         return at
 
     def _first(self, *texts: str | None) -> int | None:
+        calendar = self._calendar
         for text in texts:
             if text:
-                moment = self._time(text)
+                moment = calendar[text]
                 if moment is not None:
                     return moment.first
         return None
 
     def _moment(self, *texts: str | None) -> Moment | None:
+        calendar = self._calendar
         for text in texts:
             if text:
-                moment = self._time(text)
+                moment = calendar[text]
                 if moment is not None:
                     return moment
         return None
@@ -381,6 +387,13 @@ class RowMaker:
     def _text_of(
         self, attachments: Sequence[fhir.Attachment], contained: list[fhir.Contained] | None, deleted: bool
     ) -> NoteText:
+        if len(attachments) == 1 and attachments[0].data is not fhir.NO_DATA:  # nine notes in ten
+            try:
+                return NoteText(*self._texts.of(attachments[0].data, attachments[0].contentType))
+            except UnreadableError as error:
+                if deleted:
+                    return NoteText()
+                raise UnusableError(error.reason, error.detail) from None
         ranked = sorted(attachments, key=_attachment_rank) if len(attachments) > 1 else attachments
         others = sum(1 for one in attachments if one.url or one.data != fhir.NO_DATA) - 1
         failure: UnreadableError | None = None
@@ -449,7 +462,8 @@ class RowMaker:
         _measured(made, base, resource, category, relationship, about)
         for n, component in enumerate(resource.component or ()):
             _measured(made, f"{base}#{n + 1}", component, category, relationship or _family(component.code), about)
-        _annotated(made, base, resource.note, about)
+        if resource.note:
+            _annotated(made, base, resource.note, about)
         _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def condition(self, resource: fhir.Condition, version: Version, rows: Rows) -> None:
@@ -467,7 +481,8 @@ class RowMaker:
         )  # fmt: skip
         made: list[Row] = []
         _coded(made, base, resource.code, _category(resource.category), about)
-        _annotated(made, base, resource.note, about)
+        if resource.note:
+            _annotated(made, base, resource.note, about)
         _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def procedure(self, resource: fhir.Procedure, version: Version, rows: Rows) -> None:
@@ -487,8 +502,10 @@ class RowMaker:
         made: list[Row] = []
         category = _first_code(resource.category)
         _coded(made, base, resource.code, category, about)
-        _reasons(made, base, resource.reasonCode, about)
-        _annotated(made, base, resource.note, about)
+        if resource.reasonCode:
+            _reasons(made, base, resource.reasonCode, about)
+        if resource.note:
+            _annotated(made, base, resource.note, about)
         _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def medication_request(self, resource: fhir.MedicationRequest, version: Version, rows: Rows) -> None:
@@ -508,8 +525,10 @@ class RowMaker:
         _coded(made, base, concept, category, about, medication_id=medication_id)
         if not made and medication_id:
             made.append(_event(base, NO_CODE, None, None, category=category, medication_id=medication_id, about=about))
-        _reasons(made, base, resource.reasonCode, about)
-        _annotated(made, base, resource.note, about)
+        if resource.reasonCode:
+            _reasons(made, base, resource.reasonCode, about)
+        if resource.note:
+            _annotated(made, base, resource.note, about)
         _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def service_request(self, resource: fhir.ServiceRequest, version: Version, rows: Rows) -> None:
@@ -528,8 +547,10 @@ class RowMaker:
         _coded(made, base, resource.code, category, about)
         for n, detail in enumerate(resource.orderDetail or ()):
             _coded(made, f"{base}#detail{n}", detail, category, about)
-        _reasons(made, base, resource.reasonCode, about)
-        _annotated(made, base, resource.note, about)
+        if resource.reasonCode:
+            _reasons(made, base, resource.reasonCode, about)
+        if resource.note:
+            _annotated(made, base, resource.note, about)
         _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def family_member_history(self, resource: fhir.FamilyMemberHistory, version: Version, rows: Rows) -> None:
@@ -570,7 +591,8 @@ class RowMaker:
         manifestations = (concept for reaction in resource.reaction or () for concept in reaction.manifestation or ())
         for n, concept in enumerate(manifestations):
             _coded(made, f"{base}#reaction{n}", concept, "reaction", about)
-        _annotated(made, base, resource.note, about)
+        if resource.note:
+            _annotated(made, base, resource.note, about)
         _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def encounter(self, resource: fhir.Encounter, version: Version, rows: Rows) -> None:
@@ -593,7 +615,8 @@ class RowMaker:
         for n, concept in enumerate(resource.type or ()):
             _coded(made, base if n == 0 else f"{base}#type{n}", concept, category, about)
         _coded(made, f"{base}#service", resource.serviceType, category, about)
-        _reasons(made, base, resource.reasonCode, about)
+        if resource.reasonCode:
+            _reasons(made, base, resource.reasonCode, about)
         rows.encounters.append(
             (
                 1, subject, encounter_id, version.digest, start, None if end is None else end.last, resource.status,
@@ -625,14 +648,15 @@ class RowMaker:
         )  # fmt: skip
         made: list[Row] = []
         _coded(made, base, resource.vaccineCode, None, about)
-        _annotated(made, base, resource.note, about)
+        if resource.note:
+            _annotated(made, base, resource.note, about)
         _add(rows.events, made, _withdrawn(base, about) if deleted else None)
 
     def medication(self, resource: fhir.Medication, version: Version, rows: Rows) -> None:
         """`medication` rows: the codes that MedicationRequests refer to."""
         medication_id = _id_of(resource)
         updated = self._moment(resource.meta.lastUpdated if resource.meta else None)
-        found = list(_codes(resource.code))
+        found = _codes(resource.code)
         if not found:
             raise UnusableError("no content")
         for n, (code, system, display) in enumerate(found):
@@ -732,10 +756,15 @@ _NOT_PLAIN = frozenset((b"{", b"%", b"<", b"\xef"))  # RTF, PDF, markup, a byte 
 
 
 class TextCache:
-    """Text of attachments, made once per content: copied-forward and re-sent documents cost a look-up."""
+    """Text of attachments, made once per content: copied-forward and re-sent documents cost a look-up.
 
-    def __init__(self, limits: TextLimits, keep_chars: int = 32 * 1024 * 1024) -> None:
+    What earlier pulls made is asked of `kept`, and what is made here is given to it; plain text is read faster than
+    looked up.
+    """
+
+    def __init__(self, limits: TextLimits, keep_chars: int = 32 * 1024 * 1024, kept: KeptTexts | None = None) -> None:
         self._limits = limits
+        self._kept = kept
         self._keep = keep_chars
         self._held = 0
         self._made: OrderedDict[tuple[bytes, str | None], tuple[str, str, str] | UnreadableError] = OrderedDict()
@@ -755,12 +784,24 @@ class TextCache:
         key = (hashlib.sha256(data).digest(), content_type)
         made = self._made.get(key)
         if made is None:
-            made = self._make(data, content_type)
+            made = self._kept_or_made(key, data)
             self._keep_it(key, made)
         else:
             self._made.move_to_end(key)
         if isinstance(made, UnreadableError):
             raise made
+        return made
+
+    def _kept_or_made(self, key: tuple[bytes, str | None], data: bytes) -> tuple[str, str, str] | UnreadableError:
+        if self._kept is None:
+            return self._make(data, key[1])
+        found = self._kept.get(*key)
+        if found is not None:
+            _check_own(found[0])
+            return found
+        made = self._make(data, key[1])
+        if isinstance(made, tuple):
+            self._kept.keep(*key, made)
         return made
 
     def _make(self, data: bytes, content_type: str | None) -> tuple[str, str, str] | UnreadableError:
@@ -827,7 +868,14 @@ def _labelled(labels: list[fhir.CodeableConcept] | None) -> bool:
 
 
 def _encounter(reference: fhir.Reference | None) -> str | None:
-    return None if reference is None else local_id(reference.reference, "Encounter")
+    if reference is None:
+        return None
+    text = reference.reference
+    if text is not None and text[:10] == "Encounter/":  # nine in ten: the id stands alone behind the type
+        found = text[10:]
+        if found and "/" not in found and "?" not in found and "#" not in found:
+            return found
+    return local_id(text, "Encounter")
 
 
 def _words(concept: fhir.CodeableConcept | None) -> str | None:
@@ -856,12 +904,10 @@ def _joined(*words: str | None) -> str | None:
 def _type_of(concept: fhir.CodeableConcept | None) -> tuple[str | None, str | None]:
     if concept is None:
         return None, None
-    loinc = next(
-        (one for one in concept.coding or () if one.code and meds_code(one.system, "").startswith("LOINC")), None
-    )
-    if loinc is None:
-        return None, _words(concept)
-    return loinc.code, concept.text or loinc.display
+    for one in concept.coding or ():
+        if one.code and meds_code(one.system, "").startswith("LOINC"):
+            return one.code, concept.text or one.display
+    return None, _words(concept)
 
 
 def _role(people: list[fhir.Reference] | None) -> str | None:
@@ -917,7 +963,7 @@ def _medication_of(resource: fhir.MedicationRequest) -> tuple[fhir.CodeableConce
 
 
 def _has_code(resource: fhir.DiagnosticReport) -> bool:
-    return any(True for concept in (resource.code, *(resource.conclusionCode or ())) for _ in _codes(concept))
+    return any(_codes(concept) for concept in (resource.code, *(resource.conclusionCode or ())))
 
 
 def _family(concept: fhir.CodeableConcept | None) -> str | None:
@@ -962,21 +1008,25 @@ def _event(
     )
 
 
-def _codes(concept: fhir.CodeableConcept | None) -> Iterable[tuple[str, str | None, str | None]]:
+def _codes(concept: fhir.CodeableConcept | None) -> Sequence[tuple[str, str | None, str | None]]:
     """(MEDS code, system, display) of each coding, once each; the text alone where there is no code."""
     if concept is None:
-        return
-    seen = set()
-    for coding in concept.coding or ():
+        return ()
+    codings, text = concept.coding, concept.text
+    if codings is not None and len(codings) == 1:
+        (coding,) = codings
+        if coding.code:
+            return ((meds_code(coding.system, coding.code), coding.system, coding.display or text),)
+    found: dict[str, tuple[str, str | None, str | None]] = {}
+    for coding in codings or ():
         if coding.code:
             code = meds_code(coding.system, coding.code)
-            if code not in seen:
-                seen.add(code)
-                yield code, coding.system, coding.display or concept.text
-    if not seen:
-        words = _words(concept)
-        if words:
-            yield NO_CODE, None, words
+            if code not in found:
+                found[code] = (code, coding.system, coding.display or text)
+    if found:
+        return tuple(found.values())
+    words = _words(concept)
+    return ((NO_CODE, None, words),) if words else ()
 
 
 def _coded(
@@ -995,7 +1045,7 @@ def _coded(
         said = concept.text if concept.text != display else None  # the clinician's own words beside the code's
         made.append(
             (
-                0,
+                0 if made else 1,
                 event_id,
                 code,
                 system,
@@ -1048,7 +1098,7 @@ def _measured(
     for code, system, display in _codes(measured.code):
         made.append(
             (
-                0,
+                0 if made else 1,
                 event_id,
                 code,
                 system,
@@ -1170,6 +1220,6 @@ def _add(
         if gone is None:
             raise UnusableError("no content")
         made = [gone]
-    if first:
-        made[0] = (1, *made[0][1:])
+    if made[0][0] != first:
+        made[0] = (int(first), *made[0][1:])
     events.extend(made)
