@@ -160,7 +160,7 @@ def _lineage(
             if one["source_id"] is None:
                 continue
             version = versions.get((one["source_id"], one["hpo_id"], one["start"]), "")
-            line = lines.get(version)
+            line = lines.get(version.partition(".")[0])  # `.2`: the same bytes came back, or were completed
             seen.setdefault(
                 (one["hpo_id"], one["assertion"], one["source_id"]),
                 page.Lineage(

@@ -142,13 +142,38 @@ def deletion(*references: str, **changed: Any) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries, **changed}
 
 
+def order(key: str, medication: dict[str, str], **changed: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "MedicationRequest", "id": key, "status": "active", "intent": "order",
+        "subject": ref("ordered"), "authoredOn": "2025-05-02T08:00:00Z", "medicationReference": medication,
+        "reasonCode": [{"text": "pain"}], **changed,
+    }  # fmt: skip
+
+
+def medication(key: str, *codes: str, text: str | None = None) -> dict[str, Any]:
+    coding = [{"code": code, "display": f"drug {code}"} for code in codes]
+    return {"resourceType": "Medication", "id": key, "code": {"coding": coding, **({"text": text} if text else {})}}
+
+
 MERGED = [{"type": "replaced-by", "other": {"reference": "Patient/survivor"}}]
 TWO_CODES = {"coding": [{"system": "http://loinc.org", "code": code} for code in ("2157-6", "50757-4")]}
 HISTORY = (
     text("history", "Seizures.", date="2025-05-01T10:00:00Z"),
     text("history", "No seizures.", date="2025-05-02T10:00:00Z"),
 )
-PEOPLE = ("back", "merged", "codes", "history", "deleted", "restored", "completed", "waits", "attached", "open")
+PEOPLE = (
+    "back",
+    "merged",
+    "codes",
+    "history",
+    "deleted",
+    "restored",
+    "completed",
+    "waits",
+    "attached",
+    "open",
+    "ordered",
+)
 NIGHTS: tuple[tuple[dict[str, Any], ...], ...] = (
     (
         *(patient(key) for key in PEOPLE),
@@ -170,6 +195,11 @@ NIGHTS: tuple[tuple[dict[str, Any], ...], ...] = (
         text("stranger", "Ptosis."),
         undated("twice"),
         encounter("open", "2025-05-09T12:00:00Z"),
+        order("bare", {"reference": "Medication/late"}),
+        order("told", {"reference": "Medication/late", "display": "own words"}),
+        order("worded", {"reference": "Medication/words"}),
+        order("changed", {"reference": "Medication/late"}),
+        order("withdrawn", {"reference": "Medication/late"}),
         deletion("DocumentReference/never", id="stray"),
         {"resourceType": "Bundle", "id": "bundle", "entry": [{"resource": text("nobody", "Seizures.")}]},
     ),
@@ -188,6 +218,14 @@ NIGHTS: tuple[tuple[dict[str, Any], ...], ...] = (
             "subject": ref("completed"), "authoredOn": "2025-06-02T08:00:00Z",
             "medicationReference": {"reference": "Medication/m1"},
         },
+        medication("late", "1", "2"),
+        medication("words", text="some drug"),
+        order("changed", {"reference": "Medication/late"}, status="stopped"),
+        deletion("MedicationRequest/withdrawn", id="grave of an order"),
+        {
+            "resourceType": "Coverage", "id": "c2", "status": "active", "beneficiary": ref("ordered"),
+            "type": {"text": "private"},
+        },
         encounter("waits", "2025-06-02T12:00:00Z"),
         patient("twice"),
         deletion("Encounter/open", id="grave of an encounter"),
@@ -199,6 +237,10 @@ NIGHTS: tuple[tuple[dict[str, Any], ...], ...] = (
         value("codes", code=TWO_CODES),
         text("restored", "Seizures."),
         binary("b2", "Ataxia."),
+        order("bare", {"reference": "Medication/late"}),
+        medication("late", "1", "2"),
+        medication("words", text="some drug"),
+        patient("ordered"),
         patient("stranger"),
         encounter("twice", "2025-06-03T12:00:00Z"),
         undated("open"),
@@ -275,6 +317,48 @@ def test_what_comes_later_completes_what_waits_from_its_own_night(story: Story) 
         for key in ("waits", "attached", "stranger")
     }
     assert known == {"waits": [(2, "Seizures.")], "attached": [(3, "Ataxia.")], "stranger": [(3, "Ptosis.")]}
+
+
+def orders(story: Story, key: str) -> list[tuple[int, str, str, str]]:
+    """Night, code, display and number of the version of the order's rows and of its reason's."""
+    found = [row for row in story.of("events", "ordered") if row["event_id"].partition("#")[0].endswith("/" + key)]
+    return sorted(
+        (
+            row["known_night"].day,
+            row["code"] if "#" not in row["event_id"] else "reason",
+            row["display"] or "",
+            row["version"].partition(".")[2],
+        )
+        for row in found
+    )
+
+
+def test_an_order_gets_the_codes_of_a_medication_that_comes_later(story: Story) -> None:
+    assert orders(story, "bare") == [
+        (2, "LOCAL//1", "drug 1", "2"), (2, "LOCAL//2", "drug 2", "2"), (2, "TEXT", "", ""),
+        (2, "reason", "pain", ""), (2, "reason", "pain", "2"),
+    ]  # fmt: skip
+    told = [row for row in orders(story, "told") if row[3]]
+    assert [row[:3] for row in told] == [
+        (2, "LOCAL//1", "own words"), (2, "LOCAL//2", "own words"), (2, "reason", "pain"),
+    ]  # fmt: skip
+    assert [row for row in orders(story, "worded") if row[3]] == [
+        (2, "TEXT", "some drug", "2"), (2, "reason", "pain", "2"),
+    ]  # fmt: skip
+    assert story.stood("MedicationRequest/bare") == [(2, 2), (2, None)]
+
+
+def test_an_order_that_came_anew_or_was_withdrawn_beside_its_medication_is_not_completed_twice(story: Story) -> None:
+    assert [(code, number) for night, code, _, number in orders(story, "changed") if code != "reason"] == [
+        ("LOCAL//1", ""), ("LOCAL//2", ""), ("TEXT", ""),
+    ]  # fmt: skip
+    assert all(number == "" for *_, number in orders(story, "withdrawn"))
+    assert story.stood("MedicationRequest/withdrawn")[-1] == (2, None)
+
+
+def test_a_coverage_that_comes_later_tells_the_payer_from_its_own_night(story: Story) -> None:
+    rows = sorted(story.of("patients", "ordered"), key=lambda row: row["known_night"])
+    assert [(row["known_night"].month, row["payer"]) for row in rows] == [(5, None), (6, "private")]
 
 
 def test_a_line_that_awaits_two_things_says_what_it_awaits_now(story: Story) -> None:

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from zebrawatch.fhir.decode import DECODED_SCHEMA, DecodeContext, decode_lines, versions_in
+from zebrawatch.fhir.rows import NO_CODE
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, QUARANTINE, REFERRED, Table
 from zebrawatch.timeline.splits import Split, lines_of
 
@@ -23,6 +24,13 @@ UNKNOWN_PATIENT, UNDATED, NO_ATTACHMENT = "unknown patient", "no time of availab
 AWAITING = (UNKNOWN_PATIENT, UNDATED, NO_ATTACHMENT)
 """Reasons of lines that a later pull may complete; the detail of their quarantine rows names what they await."""
 NOTHING_DELETED = "deletes what is not here"
+ORDER = "order"  # kind of rows of REFERRED that say which Medication an order names
+_RESOURCE = {
+    "patients": "subject_id",
+    "notes": "note_id",
+    "events": "regexp_replace(event_id, '#.*$', '')",
+}
+"""By table, the SQL expression that tells resources apart."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,11 @@ def rows_of_pull(decoded: DataFrame, known: Known, clock: PullClock, keep: Keep)
     events = keep("events", _judged_events(sent_events, standing, people))
     first_rows = _first_rows([_usable(notes), _usable(events), known.notes, known.events])
     patients = keep("patients", _judged_patients(sent_patients, standing, first_rows))
+    orders, insured = known.events.limit(0), known.patients.limit(0)
+    if "medication" in present:
+        orders = keep("orders", _completed_orders(known, referred, sent_events, clock))
+    if "coverage" in present:
+        insured = keep("insured", _insured(known, referred, standing, sent_patients, clock))
     unusable = [
         frame.where("reason is not null").select("version", kind.alias("resource_type"), "reason", "detail")
         for frame, kind in (
@@ -122,9 +135,9 @@ def rows_of_pull(decoded: DataFrame, known: Known, clock: PullClock, keep: Keep)
         )
     ]
     return PullRows(
-        _new(_known(_usable(patients), clock), known.patients, PATIENTS, "subject_id"),
-        _new(_known(_usable(notes), clock), known.notes, NOTES, "note_id"),
-        _new(_known(_usable(events), clock), known.events, EVENTS, "regexp_replace(event_id, '#.*$', '')"),
+        _new(_known(_usable(patients), clock), known.patients, insured, PATIENTS),
+        _new(_known(_usable(notes), clock), known.notes, known.notes.limit(0), NOTES),
+        _new(_known(_usable(events), clock), known.events, orders, EVENTS),
         referred,
         reduce(DataFrame.unionByName, [*unusable, _stray(strays)]),
     )
@@ -206,11 +219,34 @@ def referred_of_pull(decoded: DataFrame, clock: PullClock, present: frozenset[st
 
     kinds = ("encounter", "binary", "medication", "coverage")
     parts = [of(kind) if present is None or kind in present else of(kind).limit(0) for kind in kinds]
+    if present is None or "event" in present:
+        parts.append(_orders(_rows(decoded, "event"), clock))
     together = reduce(DataFrame.unionByName, parts)
     return together.dropDuplicates(list(REFERRED.key))
 
 
 _REFERRED_SPARK = from_arrow_schema(REFERRED.schema, prefer_timestamp_ntz=False).fields
+
+
+def _orders(events: DataFrame, clock: PullClock) -> DataFrame:
+    """Rows of REFERRED of kind `order`: which Medication an order names, should that come in a later pull."""
+    told = {
+        "kind": F.lit(ORDER),
+        "referred_id": F.col("medication_id"),
+        "version": F.col("version"),
+        "subject_id": F.col("subject_id"),
+        "code": F.col("event_id"),
+        "deleted": F.col("deleted"),
+        "last_updated": F.col("last_updated"),
+        "seen_night": F.lit(clock.seen_night),
+        "pull": F.col("pull"),
+    }
+    return events.where("medication_id is not null").select(
+        *(
+            told.get(field.name, F.lit(None)).cast(spark_type.dataType).alias(field.name)
+            for field, spark_type in zip(REFERRED.schema, _REFERRED_SPARK, strict=True)
+        )
+    )
 
 
 def awaited(decoded: DataFrame, quarantine: DataFrame) -> DataFrame:
@@ -480,22 +516,21 @@ def _known(rows: DataFrame, clock: PullClock) -> DataFrame:
     )
 
 
-def _new(rows: DataFrame, known: DataFrame, table: Table, resource: str) -> DataFrame:
-    """Rows in the table's columns, one a key, without those that the lake has already.
+def _new(rows: DataFrame, known: DataFrame, completed: DataFrame, table: Table) -> DataFrame:
+    """Rows in the table's columns, one a key, without those that the lake has already; and the `completed` ones.
 
-    `resource` is the SQL expression that tells resources apart. A version the lake has, but which another has replaced
-    since, came back: it is a version of its own, `.2` (`.3`, …) behind its digest.
+    A version the lake has, but which another has replaced since, came back: it is a version of its own, `.2` (`.3`, …)
+    behind its digest. So is a version that this pull completed.
     """
-    key = table.key
-    window = Window.partitionBy(*key).orderBy("available_at")  # the same version sent twice counts once
-    single = (
-        rows.withColumn("_nth", F.row_number().over(window)).where("_nth = 1").drop("_nth").select(*table.schema.names)
-    )
-    fresh = single.join(known.select(*key), list(key), "left_anti")
+    resource, names = F.expr(_RESOURCE[table.name]), table.schema.names
+    window = Window.partitionBy(*table.key).orderBy("available_at")  # the same version sent twice counts once
+    single = rows.withColumn("_nth", F.row_number().over(window)).where("_nth = 1").drop("_nth").select(*names)
+    here = known.select(*names).unionByName(completed.select(*names))
     digest = F.substring_index("version", ".", 1)
+    fresh = single.join(here.withColumn("version", digest).select(*table.key), list(table.key), "left_anti")
     seen = (
-        known.withColumn("_resource", F.expr(resource))
-        .join(single.select(F.expr(resource).alias("_resource")).distinct(), "_resource", "left_semi")
+        here.withColumn("_resource", resource)
+        .join(single.select(resource.alias("_resource")).distinct(), "_resource", "left_semi")
         .select("_resource", "version", "known_night", "available_at")
         .distinct()
     )
@@ -507,16 +542,92 @@ def _new(rows: DataFrame, known: DataFrame, table: Table, resource: str) -> Data
     times = seen.groupBy("_resource", digest.alias("version")).agg(F.countDistinct("version").alias("_times"))
     own = Window.partitionBy("_resource")
     returned = (
-        single.withColumn("_resource", F.expr(resource))
+        single.withColumn("_resource", resource)
         .join(times, ["_resource", "version"])
         .join(standing, "_resource")
         .withColumn("_resent", F.max((F.col("version") == F.col("_stands")).cast("int")).over(own))
         .withColumn("_last", F.max(F.struct("available_at", "version")).over(own)["version"])
         .where("_resent = 0 and version = _last")
         .withColumn("version", F.concat("version", F.lit("."), (F.col("_times") + 1).cast("string")))
-        .select(*table.schema.names)
+        .select(*names)
     )
-    return fresh.select(*table.schema.names).unionByName(returned)
+    return fresh.select(*names).unionByName(returned).unionByName(completed.select(*names))
+
+
+def _completed_orders(known: Known, referred: DataFrame, sent: DataFrame, clock: PullClock) -> DataFrame:
+    """Orders of earlier pulls whose Medication came in this one, with its codes: rows of EVENTS, versions of their own.
+
+    An order without the codes of its Medication entered with the reference's display, or with nothing. Orders that this
+    pull sends anew are complete by themselves; a Medication that comes again changes no order that has its codes.
+    """
+    arrived = referred.where("kind = 'medication'")
+    waiting = (
+        known.referred.where(F.col("kind") == ORDER)
+        .join(arrived.select("referred_id").distinct(), "referred_id", "left_semi")
+        .select(F.col("code").alias("event_id"), F.col("referred_id").alias("medication_id"), "version")
+    )
+    stand = _last_versions(known.events, "events", waiting.select(F.col("event_id").alias("_resource")), sent)
+    # the order's own row is the one whose event_id is the resource itself; reasons and notes go along unchanged
+    heads = stand.where(F.col("event_id") == F.col("_resource"))
+    bare = (
+        heads.where(f"code = '{NO_CODE}' and text_value is null and not deleted")
+        .join(waiting.withColumnRenamed("version", "_digest"), ["event_id", "_digest"])
+        .withColumn("_told", F.col("display").isNotNull())
+    )
+    coded = (
+        _with_medications(bare, _standing(arrived, "medication", bare, "medication_id"))
+        .where(f"code <> '{NO_CODE}' or (display is not null and not _told)")
+        .select(*stand.columns)
+    )
+    rest = stand.where(F.col("event_id") != F.col("_resource")).join(
+        coded.select("_resource").distinct(), "_resource", "left_semi"
+    )
+    pull = arrived.select(F.max("pull").alias("pull"))
+    return _anew(coded.unionByName(rest), pull, clock).select(*EVENTS.schema.names)
+
+
+def _insured(known: Known, referred: DataFrame, standing: DataFrame, sent: DataFrame, clock: PullClock) -> DataFrame:
+    """Patients of earlier pulls whose payer a Coverage of this one tells: rows of PATIENTS, versions of their own."""
+    arrived = referred.where("kind = 'coverage'")
+    concerned = arrived.where("subject_id is not null").select(F.col("subject_id").alias("_resource"))
+    stand = _last_versions(known.patients, "patients", concerned, sent)
+    told = _with_payer(
+        stand.withColumnRenamed("payer", "_before").withColumn("payer", F.lit(None).cast("string")), standing
+    )
+    changed = told.where("not deleted and payer is not null and not (payer <=> _before)")
+    pull = arrived.select(F.max("pull").alias("pull"))
+    return _anew(changed, pull, clock).select(*PATIENTS.schema.names)
+
+
+def _last_versions(known: DataFrame, table: str, wanted: DataFrame, sent: DataFrame) -> DataFrame:
+    """Rows of the versions that stand of the `wanted` resources, without those of which this pull sends another.
+
+    Columns `_resource`, `_digest` (the version without its number) and `_times` (how often it came) are added.
+    """
+    resource, digest = F.expr(_RESOURCE[table]), F.substring_index("version", ".", 1)
+    order = Window.partitionBy("_resource").orderBy(F.desc("known_night"), F.desc("available_at"), F.desc("version"))
+    here = (
+        known.withColumn("_resource", resource)
+        .join(wanted.distinct(), "_resource", "left_semi")
+        .withColumn("_digest", digest)
+    )
+    times = here.groupBy("_resource", "_digest").agg(F.countDistinct("version").alias("_times"))
+    stand = here.withColumn("_nth", F.dense_rank().over(order)).where("_nth = 1").drop("_nth")
+    others = sent.select(resource.alias("_resource"), F.col("version").alias("_digest")).distinct()
+    other = others.join(stand.select("_resource", "_digest").distinct(), ["_resource", "_digest"], "left_anti")
+    return stand.join(times, ["_resource", "_digest"]).join(other.select("_resource"), "_resource", "left_anti")
+
+
+def _anew(rows: DataFrame, pull: DataFrame, clock: PullClock) -> DataFrame:
+    """Rows of `_last_versions` as versions of this pull."""
+    seen = F.lit(clock.seen_night)
+    return (
+        rows.drop("pull")
+        .crossJoin(F.broadcast(pull))
+        .withColumn("version", F.concat("_digest", F.lit("."), (F.col("_times") + 1).cast("string")))
+        .withColumn("known_night", F.greatest("known_night", seen))
+        .withColumn("seen_night", seen)
+    )
 
 
 def _awaits(what: str, column: str) -> Column:
