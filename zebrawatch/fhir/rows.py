@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -820,11 +821,15 @@ class TextCache:
 
     def narrative(self, div: str) -> str:
         """Text of a FHIR narrative (XHTML, https://hl7.org/fhir/R4/narrative.html)."""
-        from zebrawatch.fhir.markup import html_text
-
         if len(div) > self._limits.input_bytes:
             raise UnusableError("attachment too large", f"narrative of {len(div)} characters")
-        return clean(html_text(div))
+        return clean(self._html_text(div))
+
+    @cached_property
+    def _html_text(self) -> Callable[[str], str]:
+        from zebrawatch.fhir.markup import html_text  # when the first narrative comes: most pulls have none
+
+        return html_text
 
 
 def _base64(raw: msgspec.Raw) -> bytes:
