@@ -280,7 +280,6 @@ RUNNER = """#!{python}
 import json, os, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from connectors.vllm_pipes import pipes_launcher
 from connectors.vllm_runner.job import Job, Results, KEY_VARIABLE, read_lines, result_of, sha256_of, write_record
 job, key = Job.read(Path(sys.argv[-1])), os.environ[KEY_VARIABLE]
 with open({log!r}, "a") as log: log.write(str(job.in_flight) + "\\n")
