@@ -501,9 +501,7 @@ class _Client:
             begun = time.monotonic()
             body, code, wait = await self._post(content)
             if body is not None:
-                result = result_of(key, body)
-                result["response"]["seconds"] = round(time.monotonic() - begun, 4)
-                return result
+                return result_of(key, body, time.monotonic() - begun)
             if code == "refused":
                 break
             if attempt + 1 < self._settings.tries:
