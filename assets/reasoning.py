@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from zebrawatch.reasoning.names import Resolver, disease_names
 from zebrawatch.reasoning.profile import ModelProfile
 from zebrawatch.reasoning.requests import Request, Response, smoke_body
 from zebrawatch.reasoning.rows import answered, ledger_rows, request_rows, response_rows
-from zebrawatch.reasoning.shortlist import Budget, Scored, worth_a_chart
+from zebrawatch.reasoning.shortlist import SPENT, Budget, Scored, still_waiting, worth_a_chart
 from zebrawatch.reasoning.task import read_task
 from zebrawatch.schemas import CANDIDATES, LLM_LEDGER, LLM_REQUESTS, LLM_RESPONSES, NAMINGS, PATIENTS, Table
 
@@ -170,37 +171,78 @@ def _asked_before(run: NightRun) -> set[str]:
 
 def _plan(run: NightRun) -> Planned:
     settings = settings_of(run)
-    scored = _scored(run)
-    wanted = {
-        night: worth_a_chart(everyone, settings.budget, night, floor=settings.floor, seed=settings.seed)
-        for night, everyone in scored.items()
-    }
-    charts = _charts(run, wanted)
-    asked_before = _asked_before(run)
+    waiting = _waiting(run)
+    scored, bar = _scored(run), _bars(run, [each.subject_id for each in waiting])
+    rows, asked_before = _ChartRows(run, {each.since for each in waiting}), _asked_before(run)
     plans: list[NightPlan] = []
+    laid_out: list[ScoredChart] = []
+
+    def worth(everyone: Sequence[Scored], night: date) -> set[int]:
+        return worth_a_chart(everyone, settings.budget, night, floor=settings.floor, seed=settings.seed)
+
+    by_night = {night: [bar(each, night) for each in everyone] for night, everyone in scored.items()}
+    rows.gather({subject for night, everyone in by_night.items() for subject in worth(everyone, night)})
     with TokenCounter(settings.profile, llm_settings(run.configuration.reasoning)) as count:
-        for night in sorted(scored):
-            plans.append(
-                plan_night(scored[night], charts[night], settings, night, count_tokens=count, asked_before=asked_before)
-            )
-            asked_before |= plans[-1].keys
-    return Planned(settings, tuple(plans), tuple(chart for night in sorted(charts) for chart in charts[night]))
+        for night in run.nights:
+            tonight = by_night.get(night, [])
+            fresh = {each.subject_id for each in tonight}
+            everyone = tonight + [bar(each, night) for each in waiting if each.subject_id not in fresh]
+            if not everyone:
+                continue
+            since = {each.subject_id: each.since or night for each in everyone}
+            chosen = worth(everyone, night)
+            rows.gather(chosen)
+            charts = [rows.chart(subject, night, since[subject]) for subject in sorted(chosen)]
+            plan = plan_night(everyone, charts, settings, night, count_tokens=count, asked_before=asked_before)
+            waiting = still_waiting(waiting, tonight, plan.choices)
+            asked_before |= plan.keys
+            plans.append(plan)
+            laid_out += charts
+    return Planned(settings, tuple(plans), tuple(laid_out))
 
 
 def _scored(run: NightRun) -> dict[date, list[Scored]]:
-    """Everyone scored in the range, by night, with what bars them from an alert."""
+    """Everyone scored in the range, by night."""
     rows = run.lake.arrow(CANDIDATES, ["subject_id", "night", "p_any"], rows=_in_range(run))
     each = rows.group_by(["night", "subject_id"]).aggregate([("p_any", "max")])
-    subjects = run.spark.createDataFrame(pa.table({"subject_id": pc.unique(rows["subject_id"])}))
-    barred: dict[int, list[Mapping[str, Any]]] = {}
-    for row in screen.facts(run).join(subjects, "subject_id", "left_semi").toArrow().to_pylist():
-        barred.setdefault(row["subject_id"], []).append(row)
-    facts = {subject: facts_of(rows) for subject, rows in barred.items()}
     found: dict[date, list[Scored]] = {}
     for row in sorted(each.to_pylist(), key=lambda row: (row["night"], row["subject_id"])):
-        bar = facts[row["subject_id"]].bar(row["night"]) if row["subject_id"] in facts else None
-        found.setdefault(row["night"], []).append(Scored(row["subject_id"], row["p_any_max"], bar or ""))
+        found.setdefault(row["night"], []).append(Scored(row["subject_id"], row["p_any_max"]))
     return found
+
+
+def _waiting(run: NightRun) -> list[Scored]:
+    """Who did not fit the budget of an earlier night and was not scored since, nor read."""
+    before = pc.field("night") < pa.scalar(run.nights.first, pa.date32())
+    last: dict[int, Mapping[str, Any]] = {}
+    columns = ["subject_id", "night", "reason", "p_any"]
+    for row in run.lake.arrow(LLM_REQUESTS, columns, rows=before).to_pylist():
+        if row["subject_id"] not in last or last[row["subject_id"]]["night"] < row["night"]:
+            last[row["subject_id"]] = row
+    spent = {subject: row for subject, row in last.items() if row["reason"] == SPENT}
+    of_them = pc.field("subject_id").isin(pa.array(sorted(spent), pa.int64()))
+    scores = run.lake.arrow(CANDIDATES, ["subject_id", "night"], rows=before & of_them)
+    newest = scores.group_by("subject_id").aggregate([("night", "max")]).to_pylist()
+    return [
+        Scored(row["subject_id"], spent[row["subject_id"]]["p_any"], since=row["night_max"])
+        for row in sorted(newest, key=lambda row: row["subject_id"])
+        if row["night_max"] == spent[row["subject_id"]]["night"]  # else scored since, with the arm off
+    ]
+
+
+def _bars(run: NightRun, waiting: Sequence[int]) -> Callable[[Scored, date], Scored]:
+    """Says of a scored patient what bars them from an alert on a night."""
+    scored = run.lake.arrow(CANDIDATES, ["subject_id"], rows=_in_range(run))["subject_id"].to_pylist()
+    subjects = pa.array(sorted({*scored, *waiting}), pa.int64())
+    people = run.spark.createDataFrame(pa.table({"subject_id": subjects}))
+    rows = screen.facts(run).join(people, "subject_id", "left_semi").toArrow().to_pylist()
+    facts = {subject: facts_of(of_subject) for subject, of_subject in _by_subject(rows).items()}
+
+    def bar(scored: Scored, night: date) -> Scored:
+        known = facts.get(scored.subject_id)
+        return replace(scored, bar=(known.bar(night) if known else None) or "")
+
+    return bar
 
 
 def _in_range(run: NightRun) -> Any:
@@ -212,48 +254,59 @@ def _in_range(run: NightRun) -> Any:
 # -- charts ------------------------------------------------------------------------------------------------------------
 
 
-def _charts(run: NightRun, wanted: Mapping[date, set[int]]) -> dict[date, list[ScoredChart]]:
-    """The charts of the wanted patients as they stood on their nights, with the evidence arm's list."""
-    subjects = sorted({subject for each in wanted.values() for subject in each})
-    if not subjects:
-        return {night: [] for night in wanted}
-    frame = run.spark.createDataFrame(pa.table({"subject_id": pa.array(subjects, pa.int64())}))
-    namings = run.table(NAMINGS).where(F.col("known_night") <= F.lit(run.nights.last))
+class _ChartRows:
+    """Rows of the patients whose charts are laid out, gathered for many at a time.
 
-    def rows_of(rows: DataFrame, columns: Sequence[str]) -> dict[int, list[dict[str, Any]]]:
-        chosen = with_namings(rows.join(frame, "subject_id", "left_semi"), namings)
+    `since`: nights before the range whose scores still stand for those who wait.
+    """
+
+    def __init__(self, run: NightRun, since: Iterable[date | None]) -> None:
+        self._run = run
+        self._since = pa.array(sorted(night for night in since if night is not None), pa.date32())
+        self._namings = run.table(NAMINGS).where(F.col("known_night") <= F.lit(run.nights.last))
+        self._have: set[int] = set()
+        self._notes: dict[int, list[dict[str, Any]]] = {}
+        self._findings: dict[int, list[dict[str, Any]]] = {}
+        self._people: dict[int, list[Demographics]] = {}
+        self._scores: dict[tuple[int, date], list[dict[str, Any]]] = {}
+
+    def gather(self, subjects: set[int]) -> None:
+        """Gather what is not there yet."""
+        missing = sorted(subjects - self._have)
+        if not missing:
+            return
+        self._have |= subjects
+        self._notes |= self._rows_of(standing_notes(self._run), NOTE_COLUMNS, missing)
+        self._findings |= self._rows_of(standing_findings(self._run), FINDING_COLUMNS, missing)
+        self._people |= _demographics(self._run, missing)
+        nights = _in_range(self._run) | pc.field("night").isin(self._since)
+        wanted = nights & pc.field("subject_id").isin(pa.array(missing, pa.int64()))
+        rows = self._run.lake.arrow(CANDIDATES, rows=wanted)
+        for row in sorted(rows.to_pylist(), key=lambda row: row["rank"]):
+            self._scores.setdefault((row["subject_id"], row["night"]), []).append(row)
+
+    def chart(self, subject: int, night: date, scored: date) -> ScoredChart:
+        """The chart as it stood on a night, with the evidence arm's list of the night of the score."""
+        scores = self._scores[subject, scored]
+        return ScoredChart(
+            patient_chart(
+                subject, night, self._notes.get(subject, ()), self._findings.get(subject, ()),
+                self._people.get(subject, ()), _weights(scores), _label(self._run),
+            ),
+            scores[0]["p_any"],
+            tuple(
+                Listed(row["disease_id"], row["disease_name"], row["posterior"], row["log10_lr"])
+                for row in scores
+                if row["rank"] > 0
+            ),
+        )  # fmt: skip
+
+    def _rows_of(
+        self, rows: DataFrame, columns: Sequence[str], subjects: Sequence[int]
+    ) -> dict[int, list[dict[str, Any]]]:
+        frame = self._run.spark.createDataFrame(pa.table({"subject_id": pa.array(subjects, pa.int64())}))
+        chosen = with_namings(rows.join(frame, "subject_id", "left_semi"), self._namings)
         return _by_subject(chosen.select(*columns, *SPAN_COLUMNS).toArrow().to_pylist())
-
-    notes = rows_of(standing_notes(run), NOTE_COLUMNS)
-    findings = rows_of(standing_findings(run), FINDING_COLUMNS)
-    people = _demographics(run, subjects)
-    scores = _scores(run, subjects)
-    return {
-        night: [
-            ScoredChart(
-                patient_chart(
-                    subject, night, notes.get(subject, ()), findings.get(subject, ()), people.get(subject, ()),
-                    _weights(scores[subject, night]), _label(run),
-                ),
-                scores[subject, night][0]["p_any"],
-                tuple(
-                    Listed(row["disease_id"], row["disease_name"], row["posterior"], row["log10_lr"])
-                    for row in scores[subject, night]
-                    if row["rank"] > 0
-                ),
-            )
-            for subject in sorted(chosen)
-        ]
-        for night, chosen in wanted.items()
-    }  # fmt: skip
-
-
-def _scores(run: NightRun, subjects: Sequence[int]) -> dict[tuple[int, date], list[dict[str, Any]]]:
-    wanted = _in_range(run) & pc.field("subject_id").isin(pa.array(subjects, pa.int64()))
-    found: dict[tuple[int, date], list[dict[str, Any]]] = {}
-    for row in sorted(run.lake.arrow(CANDIDATES, rows=wanted).to_pylist(), key=lambda row: row["rank"]):
-        found.setdefault((row["subject_id"], row["night"]), []).append(row)
-    return found
 
 
 def _weights(scores: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -374,6 +374,53 @@ def test_a_failed_smoke_request_names_what_was_missing(tmp_path: Path) -> None:
         VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path, before=before))([request(1)])
 
 
+RUN_BATCH = """#!{python}
+import json, sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from connectors.vllm_runner.job import error_of, read_lines, result_of
+asked = [line["custom_id"] for line in read_lines(Path(sys.argv[sys.argv.index("-i") + 1]))]
+with open({log!r}, "a") as log: log.write(" ".join(asked) + "\\n")
+lines = [error_of(key, "400", "x") if key == {refused!r} else result_of(key, {body}) for key in asked]
+Path(sys.argv[sys.argv.index("-o") + 1]).write_text("".join(json.dumps(line) + "\\n" for line in lines))
+sys.exit({status})
+"""
+
+
+def made_run_batch(folder: Path, *, refused: str = "", body: object = None, status: int = 0) -> LlmSettings:
+    """An executable that stands in for vLLM's python and its run_batch."""
+    settings = replace(made_python(folder), backend="run-batch")
+    root, log = str(Path(__file__).resolve().parent.parent), str(folder / "starts")
+    text = RUN_BATCH.format(
+        python=sys.executable, root=root, log=log, refused=refused, body=body or made_body(GOOD), status=status
+    )
+    settings.python.write_text(text)
+    return settings
+
+
+def test_run_batch_answers_by_the_same_lines_and_an_error_is_asked_again(tmp_path: Path) -> None:
+    smoke, asked = smoke_body(SMALL, read_task("differential")), [request(n) for n in range(3)]
+    told = VllmBatch(tmp_path / "b", SMALL, made_run_batch(tmp_path, refused="key1"), smoke=smoke)(asked)
+    assert {response.key: response.error for response in told} == {"key0": None, "key1": "400", "key2": None}
+    again = VllmBatch(tmp_path / "b", SMALL, made_run_batch(tmp_path), smoke=smoke)(asked)
+    assert {response.error for response in again} == {None}
+    assert (tmp_path / "starts").read_text() == "smoke key0 key1 key2\nsmoke key1\n"
+
+
+def test_run_batch_keeps_nothing_of_a_model_that_fails_its_smoke_request_or_ends_early(tmp_path: Path) -> None:
+    smoke, asked = smoke_body(SMALL, read_task("differential")), [request(1)]
+    silent = made_run_batch(tmp_path, body=made_body("I think"))
+    with pytest.raises(LlmError, match=r"smoke request .no JSON .* none of its answers is taken"):
+        VllmBatch(tmp_path / "b", SMALL, silent, smoke=smoke)(asked)
+    refusing = made_run_batch(tmp_path, refused="smoke")
+    with pytest.raises(LlmError, match=r"smoke request .no answer: 400"):
+        VllmBatch(tmp_path / "b", SMALL, refusing, smoke=smoke)(asked)
+    dying = made_run_batch(tmp_path, status=3)
+    with pytest.raises(LlmError, match="ended with status 3"):
+        VllmBatch(tmp_path / "b", SMALL, dying, smoke=smoke)(asked)
+    assert kept_answers(tmp_path / "b", {"key1"}) == {}
+
+
 def test_a_missing_environment_or_model_is_one_sentence(tmp_path: Path) -> None:
     sound = made_python(tmp_path)
     with pytest.raises(LlmError, match="make llm"):

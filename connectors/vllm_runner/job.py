@@ -113,7 +113,7 @@ def error_of(key: str, code: str, message: str, status: int = 500) -> dict[str, 
     return {"id": f"batch_req_{key}", "custom_id": key, "response": response, "error": error}
 
 
-def answer_fault(body: dict[str, Any], asked: dict[str, Any], reasoning_parser: str) -> str | None:
+def answer_fault(body: Any, asked: dict[str, Any], reasoning_parser: str) -> str | None:
     """What an answer to the smoke request lacks (reasoning where there is a parser, JSON, a member), or None."""
     try:
         choice = body["choices"][0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import combinations
 
@@ -165,7 +165,7 @@ def plan_night(
     count_tokens: CountTokens,
     asked_before: Set[str] = frozenset(),
 ) -> NightPlan:
-    """Choose among everyone scored on a night and lay out the questions.
+    """Choose among everyone scored on a night, and those who wait since an earlier one, and lay out the questions.
 
     `charts` are those of the patients that are worth one (zebrawatch.reasoning.shortlist.worth_a_chart), one a patient
     (ValueError otherwise). `asked_before`: request keys of earlier nights.
@@ -189,9 +189,9 @@ def plan_night(
 
 def _with_prompt(scored: Scored, prompt: Prompt | None, settings: ArmSettings, asked_before: Set[str]) -> Scored:
     if prompt is None:
-        return Scored(scored.subject_id, scored.p_any, scored.bar)
+        return scored
     key = request_key(settings.profile, settings.differential, prompt.evidence)
-    return Scored(scored.subject_id, scored.p_any, scored.bar, prompt.tokens, key in asked_before)
+    return replace(scored, prompt_tokens=prompt.tokens, answered=key in asked_before)
 
 
 def _questions(
