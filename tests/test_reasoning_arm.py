@@ -34,7 +34,7 @@ from zebrawatch.reasoning.chart import Naming
 from zebrawatch.reasoning.profile import profile_names, read_profile
 from zebrawatch.reasoning.requests import Request, Response
 from zebrawatch.reasoning.rows import answered, judged_of, ledger_rows, request_rows, response_rows
-from zebrawatch.reasoning.shortlist import Budget, Scored, choose, worth_a_chart
+from zebrawatch.reasoning.shortlist import SPENT, WAITED, Budget, Scored, choose, still_waiting, worth_a_chart
 from zebrawatch.reasoning.task import read_task, task_names
 from zebrawatch.schemas import LLM_LEDGER, LLM_REQUESTS, LLM_RESPONSES
 
@@ -208,6 +208,46 @@ def test_the_sample_of_the_rest_is_read_and_differs_by_night() -> None:
     assert {c.subject_id for c in tonight if c.read} != {c.subject_id for c in tomorrow if c.read}
     tenth = choose(people, Budget(90, None, 90, 0.1), NIGHT, threshold=0.5, floor=0.2, answer_tokens=1, seed=7)
     assert 0 < sum(c.sampled for c in tenth) < 25
+
+
+def test_who_did_not_fit_waits_for_the_next_nights_in_the_order_of_likelihood() -> None:
+    """Three on the first night for one place; on the next another is scored, then nobody, then one who waited."""
+
+    def scored(subject: int, p_any: float) -> Scored:
+        return Scored(subject, p_any, prompt_tokens=10)
+
+    nights = [[scored(1, 0.9), scored(2, 0.7), scored(3, 0.5), scored(4, 0.1)], [scored(5, 0.6)], [], [scored(3, 0.3)]]
+    waiting: list[Scored] = []
+    told = []
+    for n, tonight in enumerate(nights):
+        night = NIGHT + timedelta(days=n)
+        fresh = {each.subject_id for each in tonight}
+        everyone = tonight + [replace(s, prompt_tokens=10) for s in waiting if s.subject_id not in fresh]
+        choices = choose(everyone, Budget(1), night, threshold=0.8, floor=0.2, answer_tokens=1, seed=7)
+        told.append([(c.subject_id, c.read, c.reason) for c in choices])
+        waiting = still_waiting(waiting, tonight, choices)
+    assert told == [
+        [
+            (1, True, "would be alerted by the evidence arm"),
+            (2, False, SPENT),
+            (3, False, SPENT),
+            (4, False, "below the shortlist's floor"),
+        ],
+        [(2, True, WAITED), (5, False, SPENT)],
+        [(5, True, WAITED)],
+        [(3, True, "among the likeliest below the threshold")],
+    ]
+    assert waiting == []
+
+
+def test_who_waits_keeps_the_night_of_the_score_and_a_bar_keeps_them_from_being_read() -> None:
+    one = Scored(1, 0.9, since=NIGHT, prompt_tokens=10)
+    barred = replace(one, bar="died")
+    later = NIGHT + timedelta(days=1)
+    choices = choose([barred], Budget(1), later, threshold=0.5, floor=0.2, answer_tokens=1, seed=7)
+    assert choices == []
+    assert still_waiting([one], [], choices) == [one]
+    assert still_waiting([one], [Scored(1, 0.1)], []) == [], "a new score is considered anew"
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=60), st.integers(0, 5), st.integers(0, 5))
