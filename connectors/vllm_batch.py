@@ -50,6 +50,7 @@ BACKENDS = ("runner", "run-batch", "server")
 MEMORY_TRIES = 3
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 SMOKE = "smoke"  # key of the smoke request
+GONE = "connection"  # nothing listens at the server's address
 BYTES_A_TOKEN = 3  # English has about four bytes a token: an estimate on the safe side
 LONGEST_WAIT = 30.0  # seconds between two tries, whatever Retry-After says
 
@@ -478,7 +479,7 @@ def _by_server(door: VllmBatch, batch: _Batch) -> None:
 
 
 async def _serve(door: VllmBatch, batch: _Batch, results: Results) -> None:
-    """Keep `concurrency` requests on the way until all are answered or given up."""
+    """Keep `concurrency` requests on the way until all are answered or given up; LlmError where the server is gone."""
     settings = door.settings
     timeout = aiohttp.ClientTimeout(total=settings.timeout_seconds, connect=min(10.0, settings.timeout_seconds))
     connector = aiohttp.TCPConnector(limit=settings.concurrency + 4)
@@ -487,17 +488,24 @@ async def _serve(door: VllmBatch, batch: _Batch, results: Results) -> None:
         if door.smoke is not None and (fault := await client.smoke_fault(door.smoke)) is not None:
             raise LlmError(_smoke_sentence(door.profile, fault))
         waiting = deque(request for key, request in batch.asked.items() if key not in results.done)
-        total = len(waiting)
+        total, gone = len(waiting), False
 
         async def work() -> None:
-            while waiting:
-                results.append(await client.answer(waiting.popleft()))
+            nonlocal gone
+            while waiting and not gone:
+                line = await client.answer(waiting.popleft())
+                if line["error"] is not None and line["error"]["code"] == GONE:
+                    gone = True
+                    return
+                results.append(line)
                 if (total - len(waiting)) % 100 == 0:
                     door.progress({"state": "running", "requests": total, "sent": total - len(waiting)})
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(settings.concurrency, total)):
                 group.create_task(work())
+    if gone:  # as a process of ours that dies early: a failure, not a night of charts without an answer
+        raise LlmError(f"the LLM server at {settings.base_url} cannot be reached; run the night again to go on.")
 
 
 _JSON = {"Content-Type": "application/json"}
@@ -543,10 +551,10 @@ class _Client:
                 told = orjson.loads(await reply.read())
         except TimeoutError:
             return None, "timeout", 0.0
-        except aiohttp.ClientPayloadError:
-            return None, "cut off", 0.0
+        except aiohttp.ClientConnectorError:
+            return None, GONE, 0.0
         except (aiohttp.ClientError, OSError):
-            return None, "connection", 0.0
+            return None, "cut off", 0.0
         except ValueError:
             return None, "malformed", 0.0
         usable = isinstance(told, dict) and isinstance(told.get("choices"), list) and told["choices"]

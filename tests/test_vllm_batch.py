@@ -108,11 +108,26 @@ def test_a_fault_that_stays_is_given_up_and_asked_again_by_the_next_run(
         assert again.report.resumed == 3
 
 
-def test_no_server_is_an_error_a_request(tmp_path: Path) -> None:
+def test_a_server_that_goes_away_is_a_failure_and_what_it_answered_is_kept(tmp_path: Path) -> None:
     with MadeLlmServer() as server:
         gone = server.base_url
-    made = VllmBatch(tmp_path, SMALL, LlmSettings("server", base_url=gone, tries=2, wait_seconds=0.0))
-    assert [response.error for response in made([request(1)])] == ["connection"]
+        door(tmp_path, server)([request(1)])
+    made = VllmBatch(tmp_path / "b", SMALL, LlmSettings("server", base_url=gone, tries=2, wait_seconds=0.0))
+    with pytest.raises(LlmError, match="cannot be reached; run the night again"):
+        made([request(n) for n in range(9)])
+    ends: list[MadeLlmServer] = []
+
+    def third_ends_it(body: Mapping[str, Any]) -> dict[str, Any]:
+        if number_of(body) == 2:
+            ends[0].close()
+        return made_body("{}")
+
+    with MadeLlmServer(reply=third_ends_it) as server:
+        ends.append(server)
+        with pytest.raises(LlmError, match="cannot be reached"):
+            door(tmp_path, server, concurrency=1, tries=2)([request(n) for n in range(9)])
+    kept = kept_answers(tmp_path / "batches", {f"key{n}" for n in range(9)})
+    assert {"key0", "key1"} <= kept.keys() < {f"key{n}" for n in range(9)}
 
 
 @pytest.mark.parametrize(
