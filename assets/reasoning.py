@@ -30,14 +30,14 @@ from zebrawatch.engine.chart import Demographics
 from zebrawatch.engine.flags import facts_of
 from zebrawatch.engine.reading import patient_chart, with_namings
 from zebrawatch.engine.score import PATIENT_COLUMNS
-from zebrawatch.reasoning.arm import ArmSettings, Complete, NightPlan, Planned, ScoredChart, plan_night, read
+from zebrawatch.reasoning.arm import ArmSettings, Complete, Planned, ScoredChart, plan_nights, read, worth
 from zebrawatch.reasoning.budget import TYPICAL_ANSWER, TYPICAL_PROMPT, plan, read_card
 from zebrawatch.reasoning.fusion import Listed
 from zebrawatch.reasoning.names import Resolver, disease_names
 from zebrawatch.reasoning.profile import ModelProfile
 from zebrawatch.reasoning.requests import Request, Response, smoke_body
-from zebrawatch.reasoning.rows import answered, ledger_rows, request_rows, response_rows
-from zebrawatch.reasoning.shortlist import SPENT, Budget, Scored, still_waiting, worth_a_chart
+from zebrawatch.reasoning.rows import answered, ledger_rows, request_rows, response_rows, waiting_of
+from zebrawatch.reasoning.shortlist import Budget, Scored
 from zebrawatch.reasoning.task import read_task
 from zebrawatch.schemas import CANDIDATES, LLM_LEDGER, LLM_REQUESTS, LLM_RESPONSES, NAMINGS, PATIENTS, Table
 
@@ -173,32 +173,14 @@ def _plan(run: NightRun) -> Planned:
     settings = settings_of(run)
     waiting = _waiting(run)
     scored, bar = _scored(run), _bars(run, [each.subject_id for each in waiting])
-    rows, asked_before = _ChartRows(run, {each.since for each in waiting}), _asked_before(run)
-    plans: list[NightPlan] = []
-    laid_out: list[ScoredChart] = []
-
-    def worth(everyone: Sequence[Scored], night: date) -> set[int]:
-        return worth_a_chart(everyone, settings.budget, night, floor=settings.floor, seed=settings.seed)
-
-    by_night = {night: [bar(each, night) for each in everyone] for night, everyone in scored.items()}
-    rows.gather({subject for night, everyone in by_night.items() for subject in worth(everyone, night)})
+    rows = _ChartRows(run, {each.since for each in waiting})
+    surely = (worth(everyone, settings, night) for night, everyone in scored.items())
+    rows.gather({subject for of_night in surely for subject in of_night})  # who waits is gathered as it comes
     with TokenCounter(settings.profile, llm_settings(run.configuration.reasoning)) as count:
-        for night in run.nights:
-            tonight = by_night.get(night, [])
-            fresh = {each.subject_id for each in tonight}
-            everyone = tonight + [bar(each, night) for each in waiting if each.subject_id not in fresh]
-            if not everyone:
-                continue
-            since = {each.subject_id: each.since or night for each in everyone}
-            chosen = worth(everyone, night)
-            rows.gather(chosen)
-            charts = [rows.chart(subject, night, since[subject]) for subject in sorted(chosen)]
-            plan = plan_night(everyone, charts, settings, night, count_tokens=count, asked_before=asked_before)
-            waiting = still_waiting(waiting, tonight, plan.choices)
-            asked_before |= plan.keys
-            plans.append(plan)
-            laid_out += charts
-    return Planned(settings, tuple(plans), tuple(laid_out))
+        return plan_nights(
+            run.nights, scored, waiting, settings,
+            bar=bar, charts=rows.charts, count_tokens=count, asked_before=_asked_before(run),
+        )  # fmt: skip
 
 
 def _scored(run: NightRun) -> dict[date, list[Scored]]:
@@ -214,20 +196,12 @@ def _scored(run: NightRun) -> dict[date, list[Scored]]:
 def _waiting(run: NightRun) -> list[Scored]:
     """Who did not fit the budget of an earlier night and was not scored since, nor read."""
     before = pc.field("night") < pa.scalar(run.nights.first, pa.date32())
-    last: dict[int, Mapping[str, Any]] = {}
-    columns = ["subject_id", "night", "reason", "p_any"]
-    for row in run.lake.arrow(LLM_REQUESTS, columns, rows=before).to_pylist():
-        if row["subject_id"] not in last or last[row["subject_id"]]["night"] < row["night"]:
-            last[row["subject_id"]] = row
-    spent = {subject: row for subject, row in last.items() if row["reason"] == SPENT}
-    of_them = pc.field("subject_id").isin(pa.array(sorted(spent), pa.int64()))
-    scores = run.lake.arrow(CANDIDATES, ["subject_id", "night"], rows=before & of_them)
+    rows = run.lake.arrow(LLM_REQUESTS, ["subject_id", "night", "reason", "p_any"], rows=before).to_pylist()
+    subjects = pa.array(sorted({row["subject_id"] for row in rows}), pa.int64())
+    of_them = before & pc.field("subject_id").isin(subjects)
+    scores = run.lake.arrow(CANDIDATES, ["subject_id", "night"], rows=of_them)
     newest = scores.group_by("subject_id").aggregate([("night", "max")]).to_pylist()
-    return [
-        Scored(row["subject_id"], spent[row["subject_id"]]["p_any"], since=row["night_max"])
-        for row in sorted(newest, key=lambda row: row["subject_id"])
-        if row["night_max"] == spent[row["subject_id"]]["night"]  # else scored since, with the arm off
-    ]
+    return waiting_of(rows, {row["subject_id"]: row["night_max"] for row in newest})
 
 
 def _bars(run: NightRun, waiting: Sequence[int]) -> Callable[[Scored, date], Scored]:
@@ -285,8 +259,12 @@ class _ChartRows:
         for row in sorted(rows.to_pylist(), key=lambda row: row["rank"]):
             self._scores.setdefault((row["subject_id"], row["night"]), []).append(row)
 
-    def chart(self, subject: int, night: date, scored: date) -> ScoredChart:
-        """The chart as it stood on a night, with the evidence arm's list of the night of the score."""
+    def charts(self, night: date, scored: Mapping[int, date]) -> list[ScoredChart]:
+        """Charts as they stood on a night, of patients by the night of the score that stands."""
+        self.gather(set(scored))
+        return [self._chart(subject, night, scored[subject]) for subject in sorted(scored)]
+
+    def _chart(self, subject: int, night: date, scored: date) -> ScoredChart:
         scores = self._scores[subject, scored]
         return ScoredChart(
             patient_chart(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from connectors.lake import Lake
     from zebrawatch.nights import NightRange
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of what is tested
+settings.load_profile("untimed")
 
 # The main module of an xdist worker has no file; PySpark takes such a process for a doctest of its own and ends it.
 if not hasattr(sys.modules["__main__"], "__file__"):

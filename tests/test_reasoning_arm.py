@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from reasoning_charts import (
     FABRY,
@@ -28,12 +32,22 @@ from reasoning_charts import (
 )  # fmt: skip
 
 from zebrawatch.errors import ConfigurationError
-from zebrawatch.reasoning.arm import ArmOutcome, ArmSettings, NightPlan, ScoredChart, plan_night, read, run_arm
+from zebrawatch.reasoning.arm import (
+    ArmOutcome,
+    ArmSettings,
+    NightPlan,
+    Planned,
+    ScoredChart,
+    plan_night,
+    plan_nights,
+    read,
+    run_arm,
+)
 from zebrawatch.reasoning.budget import plan, read_card
 from zebrawatch.reasoning.chart import Naming
 from zebrawatch.reasoning.profile import profile_names, read_profile
 from zebrawatch.reasoning.requests import Request, Response
-from zebrawatch.reasoning.rows import answered, judged_of, ledger_rows, request_rows, response_rows
+from zebrawatch.reasoning.rows import answered, judged_of, ledger_rows, request_rows, response_rows, waiting_of
 from zebrawatch.reasoning.shortlist import SPENT, WAITED, Budget, Scored, choose, still_waiting, worth_a_chart
 from zebrawatch.reasoning.task import read_task, task_names
 from zebrawatch.schemas import LLM_LEDGER, LLM_REQUESTS, LLM_RESPONSES
@@ -296,6 +310,49 @@ def test_nights_in_one_batch_give_what_nights_one_by_one_give() -> None:
     assert whole.choices == tuple(choice for choices, _ in one_by_one for choice in choices)  # type: ignore[attr-defined]
     assert whole.joined == {place: joined for _, each in one_by_one for place, joined in each.items()}  # type: ignore[attr-defined]
     assert {r.key: r for r in whole.responses} == known
+
+
+@settings_of_hypothesis(max_examples=30, deadline=None)
+@given(
+    st.dictionaries(st.integers(0, 5), st.dictionaries(st.integers(1, 6), st.floats(0.05, 1), max_size=5), max_size=5),
+    st.sets(st.integers(1, 5)), st.integers(0, 2), st.dictionaries(st.integers(1, 6), st.integers(0, 5), max_size=2),
+)  # fmt: skip
+def test_nights_in_parts_plan_what_the_range_plans_whoever_waits(
+    told: dict[int, dict[int, float]], cuts: set[int], patients: int, died: dict[int, int]
+) -> None:
+    """Who waits is found again in the rows of the nights before."""
+    first = NIGHT - timedelta(days=5)
+    scored_on = {
+        first + timedelta(days=n): [Scored(s, p) for s, p in sorted(people.items())] for n, people in told.items()
+    }
+    arm = settings(budget=Budget(patients, None, 1, 0.3))
+
+    def bar(each: Scored, night: date) -> Scored:
+        day = died.get(each.subject_id)
+        return replace(each, bar="died" if day is not None and first + timedelta(days=day) <= night else "")
+
+    def charts(night: date, standing: Mapping[int, date]) -> list[ScoredChart]:
+        assert all(any(s.subject_id == subject for s in scored_on[since]) for subject, since in standing.items())
+        return [
+            scored(replace(chart(subject, note(1, f"{FIRST} {since}", 200)), night=night))
+            for subject, since in standing.items()
+        ]
+
+    def planned(nights: list[date], rows: list[dict[str, Any]]) -> Planned:
+        before = [night for night in scored_on if night < nights[0]]
+        last = {each.subject_id: night for night in sorted(before) for each in scored_on[night]}
+        asked = {row["request_key"] for row in rows if row.get("request_key")}
+        return plan_nights(
+            nights, scored_on, waiting_of(rows, last), arm,
+            bar=bar, charts=charts, count_tokens=count_words, asked_before=asked,
+        )  # fmt: skip
+
+    whole = [first + timedelta(days=n) for n in range(6)]
+    starts = [0, *sorted(cuts), 6]
+    rows: list[dict[str, Any]] = []
+    for a, b in pairwise(starts):
+        rows += request_rows(planned(whole[a:b], rows).plans, "x")
+    assert rows == request_rows(planned(whole, []).plans, "x")
 
 
 def test_the_calculator_agrees_with_what_was_planned_for_an_h100() -> None:

@@ -20,7 +20,7 @@ from zebrawatch.reasoning.fusion import RULE, Joined, Listed, join
 from zebrawatch.reasoning.names import Resolver
 from zebrawatch.reasoning.profile import ModelProfile
 from zebrawatch.reasoning.requests import Request, Response, request_key, request_of, retry_of
-from zebrawatch.reasoning.shortlist import Budget, Choice, Scored, choose
+from zebrawatch.reasoning.shortlist import Budget, Choice, Scored, choose, still_waiting, worth_a_chart
 from zebrawatch.reasoning.task import Task
 
 Complete = Callable[[Sequence[Request]], Iterable[Response]]
@@ -154,6 +154,46 @@ def run_arm(
     everyone = [Scored(each.chart.subject_id, each.p_any, each.bar) for each in scored]
     plan = plan_night(everyone, scored, settings, night, count_tokens=count_tokens, asked_before=known.keys())
     return read([plan], scored, settings, resolver=resolver, complete=complete, answered=known)
+
+
+def plan_nights(
+    nights: Iterable[date],
+    scored: Mapping[date, Sequence[Scored]],
+    waiting: Sequence[Scored],
+    settings: ArmSettings,
+    *,
+    bar: Callable[[Scored, date], Scored],
+    charts: Callable[[date, Mapping[int, date]], Sequence[ScoredChart]],
+    count_tokens: CountTokens,
+    asked_before: Set[str] = frozenset(),
+) -> Planned:
+    """Lay out nights in their order, each under its own budget; a range plans what its nights one by one would.
+
+    `scored`: everyone scored, by night; `waiting`: who did not fit an earlier night's budget. `bar` says of a patient
+    what bars them on a night, `charts` gives the charts of a night for patients by the night of the score that stands.
+    """
+    plans: list[NightPlan] = []
+    laid_out: list[ScoredChart] = []
+    asked = set(asked_before)
+    for night in nights:
+        tonight = [bar(each, night) for each in scored.get(night, ())]
+        fresh = {each.subject_id for each in tonight}
+        everyone = tonight + [bar(each, night) for each in waiting if each.subject_id not in fresh]
+        if not everyone:
+            continue
+        chosen = worth(everyone, settings, night)
+        told = charts(night, {each.subject_id: each.since or night for each in everyone if each.subject_id in chosen})
+        plan = plan_night(everyone, told, settings, night, count_tokens=count_tokens, asked_before=asked)
+        waiting = still_waiting(waiting, tonight, plan.choices)
+        asked |= plan.keys
+        plans.append(plan)
+        laid_out += told
+    return Planned(settings, tuple(plans), tuple(laid_out))
+
+
+def worth(scored: Sequence[Scored], settings: ArmSettings, night: date) -> Set[int]:
+    """The patients whose chart is worth laying out on a night."""
+    return worth_a_chart(scored, settings.budget, night, floor=settings.floor, seed=settings.seed)
 
 
 def plan_night(
