@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,14 @@ from zebrawatch.engine.chart import Demographics
 from zebrawatch.engine.flags import facts_of
 from zebrawatch.engine.reading import patient_chart, with_namings
 from zebrawatch.engine.score import PATIENT_COLUMNS
-from zebrawatch.reasoning.arm import ArmSettings, Complete, NightPlan, Planned, ScoredChart, plan_night, read
+from zebrawatch.reasoning.arm import ArmSettings, Complete, Planned, ScoredChart, plan_nights, read, worth
 from zebrawatch.reasoning.budget import TYPICAL_ANSWER, TYPICAL_PROMPT, plan, read_card
 from zebrawatch.reasoning.fusion import Listed
 from zebrawatch.reasoning.names import Resolver, disease_names
 from zebrawatch.reasoning.profile import ModelProfile
 from zebrawatch.reasoning.requests import Request, Response, smoke_body
-from zebrawatch.reasoning.rows import answered, ledger_rows, request_rows, response_rows
-from zebrawatch.reasoning.shortlist import Budget, Scored, worth_a_chart
+from zebrawatch.reasoning.rows import answered, ledger_rows, request_rows, response_rows, waiting_of
+from zebrawatch.reasoning.shortlist import Budget, Scored
 from zebrawatch.reasoning.task import read_task
 from zebrawatch.schemas import CANDIDATES, LLM_LEDGER, LLM_REQUESTS, LLM_RESPONSES, NAMINGS, PATIENTS, Table
 
@@ -170,37 +171,52 @@ def _asked_before(run: NightRun) -> set[str]:
 
 def _plan(run: NightRun) -> Planned:
     settings = settings_of(run)
-    scored = _scored(run)
-    wanted = {
-        night: worth_a_chart(everyone, settings.budget, night, floor=settings.floor, seed=settings.seed)
-        for night, everyone in scored.items()
-    }
-    charts = _charts(run, wanted)
-    asked_before = _asked_before(run)
-    plans: list[NightPlan] = []
+    waiting = _waiting(run)
+    scored, bar = _scored(run), _bars(run, [each.subject_id for each in waiting])
+    rows = _ChartRows(run, {each.since for each in waiting})
+    surely = (worth(everyone, settings, night) for night, everyone in scored.items())
+    rows.gather({subject for of_night in surely for subject in of_night})  # who waits is gathered as it comes
     with TokenCounter(settings.profile, llm_settings(run.configuration.reasoning)) as count:
-        for night in sorted(scored):
-            plans.append(
-                plan_night(scored[night], charts[night], settings, night, count_tokens=count, asked_before=asked_before)
-            )
-            asked_before |= plans[-1].keys
-    return Planned(settings, tuple(plans), tuple(chart for night in sorted(charts) for chart in charts[night]))
+        return plan_nights(
+            run.nights, scored, waiting, settings,
+            bar=bar, charts=rows.charts, count_tokens=count, asked_before=_asked_before(run),
+        )  # fmt: skip
 
 
 def _scored(run: NightRun) -> dict[date, list[Scored]]:
-    """Everyone scored in the range, by night, with what bars them from an alert."""
+    """Everyone scored in the range, by night."""
     rows = run.lake.arrow(CANDIDATES, ["subject_id", "night", "p_any"], rows=_in_range(run))
     each = rows.group_by(["night", "subject_id"]).aggregate([("p_any", "max")])
-    subjects = run.spark.createDataFrame(pa.table({"subject_id": pc.unique(rows["subject_id"])}))
-    barred: dict[int, list[Mapping[str, Any]]] = {}
-    for row in screen.facts(run).join(subjects, "subject_id", "left_semi").toArrow().to_pylist():
-        barred.setdefault(row["subject_id"], []).append(row)
-    facts = {subject: facts_of(rows) for subject, rows in barred.items()}
     found: dict[date, list[Scored]] = {}
     for row in sorted(each.to_pylist(), key=lambda row: (row["night"], row["subject_id"])):
-        bar = facts[row["subject_id"]].bar(row["night"]) if row["subject_id"] in facts else None
-        found.setdefault(row["night"], []).append(Scored(row["subject_id"], row["p_any_max"], bar or ""))
+        found.setdefault(row["night"], []).append(Scored(row["subject_id"], row["p_any_max"]))
     return found
+
+
+def _waiting(run: NightRun) -> list[Scored]:
+    """Who did not fit the budget of an earlier night and was not scored since, nor read."""
+    before = pc.field("night") < pa.scalar(run.nights.first, pa.date32())
+    rows = run.lake.arrow(LLM_REQUESTS, ["subject_id", "night", "reason", "p_any"], rows=before).to_pylist()
+    subjects = pa.array(sorted({row["subject_id"] for row in rows}), pa.int64())
+    of_them = before & pc.field("subject_id").isin(subjects)
+    scores = run.lake.arrow(CANDIDATES, ["subject_id", "night"], rows=of_them)
+    newest = scores.group_by("subject_id").aggregate([("night", "max")]).to_pylist()
+    return waiting_of(rows, {row["subject_id"]: row["night_max"] for row in newest})
+
+
+def _bars(run: NightRun, waiting: Sequence[int]) -> Callable[[Scored, date], Scored]:
+    """Says of a scored patient what bars them from an alert on a night."""
+    scored = run.lake.arrow(CANDIDATES, ["subject_id"], rows=_in_range(run))["subject_id"].to_pylist()
+    subjects = pa.array(sorted({*scored, *waiting}), pa.int64())
+    people = run.spark.createDataFrame(pa.table({"subject_id": subjects}))
+    rows = screen.facts(run).join(people, "subject_id", "left_semi").toArrow().to_pylist()
+    facts = {subject: facts_of(of_subject) for subject, of_subject in _by_subject(rows).items()}
+
+    def bar(scored: Scored, night: date) -> Scored:
+        known = facts.get(scored.subject_id)
+        return replace(scored, bar=(known.bar(night) if known else None) or "")
+
+    return bar
 
 
 def _in_range(run: NightRun) -> Any:
@@ -212,48 +228,63 @@ def _in_range(run: NightRun) -> Any:
 # -- charts ------------------------------------------------------------------------------------------------------------
 
 
-def _charts(run: NightRun, wanted: Mapping[date, set[int]]) -> dict[date, list[ScoredChart]]:
-    """The charts of the wanted patients as they stood on their nights, with the evidence arm's list."""
-    subjects = sorted({subject for each in wanted.values() for subject in each})
-    if not subjects:
-        return {night: [] for night in wanted}
-    frame = run.spark.createDataFrame(pa.table({"subject_id": pa.array(subjects, pa.int64())}))
-    namings = run.table(NAMINGS).where(F.col("known_night") <= F.lit(run.nights.last))
+class _ChartRows:
+    """Rows of the patients whose charts are laid out, gathered for many at a time.
 
-    def rows_of(rows: DataFrame, columns: Sequence[str]) -> dict[int, list[dict[str, Any]]]:
-        chosen = with_namings(rows.join(frame, "subject_id", "left_semi"), namings)
+    `since`: nights before the range whose scores still stand for those who wait.
+    """
+
+    def __init__(self, run: NightRun, since: Iterable[date | None]) -> None:
+        self._run = run
+        self._since = pa.array(sorted(night for night in since if night is not None), pa.date32())
+        self._namings = run.table(NAMINGS).where(F.col("known_night") <= F.lit(run.nights.last))
+        self._have: set[int] = set()
+        self._notes: dict[int, list[dict[str, Any]]] = {}
+        self._findings: dict[int, list[dict[str, Any]]] = {}
+        self._people: dict[int, list[Demographics]] = {}
+        self._scores: dict[tuple[int, date], list[dict[str, Any]]] = {}
+
+    def gather(self, subjects: set[int]) -> None:
+        """Gather what is not there yet."""
+        missing = sorted(subjects - self._have)
+        if not missing:
+            return
+        self._have |= subjects
+        self._notes |= self._rows_of(standing_notes(self._run), NOTE_COLUMNS, missing)
+        self._findings |= self._rows_of(standing_findings(self._run), FINDING_COLUMNS, missing)
+        self._people |= _demographics(self._run, missing)
+        nights = _in_range(self._run) | pc.field("night").isin(self._since)
+        wanted = nights & pc.field("subject_id").isin(pa.array(missing, pa.int64()))
+        rows = self._run.lake.arrow(CANDIDATES, rows=wanted)
+        for row in sorted(rows.to_pylist(), key=lambda row: row["rank"]):
+            self._scores.setdefault((row["subject_id"], row["night"]), []).append(row)
+
+    def charts(self, night: date, scored: Mapping[int, date]) -> list[ScoredChart]:
+        """Charts as they stood on a night, of patients by the night of the score that stands."""
+        self.gather(set(scored))
+        return [self._chart(subject, night, scored[subject]) for subject in sorted(scored)]
+
+    def _chart(self, subject: int, night: date, scored: date) -> ScoredChart:
+        scores = self._scores[subject, scored]
+        return ScoredChart(
+            patient_chart(
+                subject, night, self._notes.get(subject, ()), self._findings.get(subject, ()),
+                self._people.get(subject, ()), _weights(scores), _label(self._run),
+            ),
+            scores[0]["p_any"],
+            tuple(
+                Listed(row["disease_id"], row["disease_name"], row["posterior"], row["log10_lr"])
+                for row in scores
+                if row["rank"] > 0
+            ),
+        )  # fmt: skip
+
+    def _rows_of(
+        self, rows: DataFrame, columns: Sequence[str], subjects: Sequence[int]
+    ) -> dict[int, list[dict[str, Any]]]:
+        frame = self._run.spark.createDataFrame(pa.table({"subject_id": pa.array(subjects, pa.int64())}))
+        chosen = with_namings(rows.join(frame, "subject_id", "left_semi"), self._namings)
         return _by_subject(chosen.select(*columns, *SPAN_COLUMNS).toArrow().to_pylist())
-
-    notes = rows_of(standing_notes(run), NOTE_COLUMNS)
-    findings = rows_of(standing_findings(run), FINDING_COLUMNS)
-    people = _demographics(run, subjects)
-    scores = _scores(run, subjects)
-    return {
-        night: [
-            ScoredChart(
-                patient_chart(
-                    subject, night, notes.get(subject, ()), findings.get(subject, ()), people.get(subject, ()),
-                    _weights(scores[subject, night]), _label(run),
-                ),
-                scores[subject, night][0]["p_any"],
-                tuple(
-                    Listed(row["disease_id"], row["disease_name"], row["posterior"], row["log10_lr"])
-                    for row in scores[subject, night]
-                    if row["rank"] > 0
-                ),
-            )
-            for subject in sorted(chosen)
-        ]
-        for night, chosen in wanted.items()
-    }  # fmt: skip
-
-
-def _scores(run: NightRun, subjects: Sequence[int]) -> dict[tuple[int, date], list[dict[str, Any]]]:
-    wanted = _in_range(run) & pc.field("subject_id").isin(pa.array(subjects, pa.int64()))
-    found: dict[tuple[int, date], list[dict[str, Any]]] = {}
-    for row in sorted(run.lake.arrow(CANDIDATES, rows=wanted).to_pylist(), key=lambda row: row["rank"]):
-        found.setdefault((row["subject_id"], row["night"]), []).append(row)
-    return found
 
 
 def _weights(scores: Iterable[Mapping[str, Any]]) -> dict[str, float]:

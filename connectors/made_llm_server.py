@@ -59,6 +59,12 @@ class MadeLlmServer:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
 
+    def close(self) -> None:
+        """Take no request more, as a server that dies after this reply."""
+        self._closed = True
+        if self._listening is not None:
+            self._listening.close()
+
     @property
     def base_url(self) -> str:
         """Where it listens."""
@@ -70,7 +76,7 @@ class MadeLlmServer:
         self._loop.close()
 
     async def _run(self, started: threading.Event) -> None:
-        self._stop = asyncio.Event()
+        self._stop, self._closed = asyncio.Event(), False
         self._slots = asyncio.Semaphore(self.slots)
         application = web.Application(client_max_size=64 << 20)
         application.router.add_post("/v1/chat/completions", self._complete)
@@ -80,6 +86,7 @@ class MadeLlmServer:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
+        self._listening = site._server
         self._port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
         started.set()
         await self._stop.wait()
@@ -95,7 +102,10 @@ class MadeLlmServer:
         if fault is not None:
             return await self._fail(request, fault)
         self.served += 1
-        return web.json_response(self.reply(body))
+        response = web.json_response(self.reply(body))
+        if self._closed:
+            response.force_close()
+        return response
 
     async def _fail(self, request: web.Request, fault: str) -> web.StreamResponse:
         if fault == "hang":

@@ -49,6 +49,8 @@ RUNNER = Path(__file__).resolve().parent / "vllm_runner"
 BACKENDS = ("runner", "run-batch", "server")
 MEMORY_TRIES = 3
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+SMOKE = "smoke"  # key of the smoke request
+GONE = "connection"  # nothing listens at the server's address
 BYTES_A_TOKEN = 3  # English has about four bytes a token: an estimate on the safe side
 LONGEST_WAIT = 30.0  # seconds between two tries, whatever Retry-After says
 
@@ -409,29 +411,49 @@ def _weights_of(profile: ModelProfile, settings: LlmSettings) -> Path:
     return weights
 
 
-def _smoke_sentence(profile: ModelProfile, fault: str) -> str:
-    return f"{profile.name} failed its smoke request ({fault}), so no chart was given to it."
+def _smoke_sentence(profile: ModelProfile, fault: str, so: str = "no chart was given to it") -> str:
+    return f"{profile.name} failed its smoke request ({fault}), so {so}."
 
 
 # -- vllm run-batch ------------------------------------------------------------------------------------------------
 
 
 def _by_run_batch(door: VllmBatch, batch: _Batch) -> None:
-    """vLLM's own batch entry point. It writes nothing before it ends, so that a killed run begins its part anew."""
+    """vLLM's own batch entry point. It writes nothing before it ends, so that a killed run begins its part anew.
+
+    The smoke request is the first line of its batch; where it fails, no other answer is kept.
+    """
     results = Results(batch.results)
+    results.close()
     waiting = [line for line in read_lines(batch.requests) if line["custom_id"] not in results.done]
+    smoke = [Request(SMOKE, 0, door.smoke).line()] if door.smoke is not None else []
     given, taken = batch.folder / "given.jsonl", batch.folder / "taken.jsonl"
-    given.write_text("".join(json.dumps(line) + "\n" for line in waiting), encoding="utf-8")
+    given.write_text("".join(json.dumps(line) + "\n" for line in [*smoke, *waiting]), encoding="utf-8")
+    taken.unlink(missing_ok=True)
     command = [_python(door.settings), "-m", "vllm.entrypoints.openai.run_batch", "-i", str(given), "-o", str(taken)]
     command += _flags(door.profile.engine_arguments(_weights(door)))
     if door.profile.reasoning_parser:
         command += ["--reasoning-parser", door.profile.reasoning_parser]
     status = _watched(command, door, batch, {}, dict)
-    for line in read_lines(taken):
-        results.append(line)
-    results.close()
     if status != 0:
         raise LlmError(f"`vllm run-batch` ended with status {status}; its log is {batch.log}.")
+    lines = {line["custom_id"]: line for line in read_lines(taken)}
+    first = lines.pop(SMOKE, None)
+    if door.smoke is not None and (fault := _fault_of(first, door.smoke, door.profile)) is not None:
+        raise LlmError(_smoke_sentence(door.profile, fault, "none of its answers is taken"))
+    results = Results(batch.results)
+    for line in lines.values():
+        results.append(line)
+    results.close()
+
+
+def _fault_of(line: Mapping[str, Any] | None, asked: Mapping[str, Any], profile: ModelProfile) -> str | None:
+    """What the result line of the smoke request lacks, or None."""
+    if line is None:
+        return "no answer"
+    if line.get("error") is not None:
+        return f"no answer: {line['error'].get('code', 'error')}"
+    return answer_fault((line.get("response") or {}).get("body"), dict(asked), profile.reasoning_parser)
 
 
 def _flags(arguments: Mapping[str, Any]) -> list[str]:
@@ -457,7 +479,7 @@ def _by_server(door: VllmBatch, batch: _Batch) -> None:
 
 
 async def _serve(door: VllmBatch, batch: _Batch, results: Results) -> None:
-    """Keep `concurrency` requests on the way until all are answered or given up."""
+    """Keep `concurrency` requests on the way until all are answered or given up; LlmError where the server is gone."""
     settings = door.settings
     timeout = aiohttp.ClientTimeout(total=settings.timeout_seconds, connect=min(10.0, settings.timeout_seconds))
     connector = aiohttp.TCPConnector(limit=settings.concurrency + 4)
@@ -466,17 +488,24 @@ async def _serve(door: VllmBatch, batch: _Batch, results: Results) -> None:
         if door.smoke is not None and (fault := await client.smoke_fault(door.smoke)) is not None:
             raise LlmError(_smoke_sentence(door.profile, fault))
         waiting = deque(request for key, request in batch.asked.items() if key not in results.done)
-        total = len(waiting)
+        total, gone = len(waiting), False
 
         async def work() -> None:
-            while waiting:
-                results.append(await client.answer(waiting.popleft()))
+            nonlocal gone
+            while waiting and not gone:
+                line = await client.answer(waiting.popleft())
+                if line["error"] is not None and line["error"]["code"] == GONE:
+                    gone = True
+                    return
+                results.append(line)
                 if (total - len(waiting)) % 100 == 0:
                     door.progress({"state": "running", "requests": total, "sent": total - len(waiting)})
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(settings.concurrency, total)):
                 group.create_task(work())
+    if gone:  # as a process of ours that dies early: a failure, not a night of charts without an answer
+        raise LlmError(f"the LLM server at {settings.base_url} cannot be reached; run the night again to go on.")
 
 
 _JSON = {"Content-Type": "application/json"}
@@ -489,7 +518,7 @@ class _Client:
         self._session = session
         self._settings = door.settings
         self._report = door.report
-        self._parser = door.profile.reasoning_parser
+        self._profile = door.profile
         self._url = door.settings.base_url.rstrip("/") + PATH
 
     async def answer(self, request: Request) -> dict[str, Any]:
@@ -501,9 +530,7 @@ class _Client:
             begun = time.monotonic()
             body, code, wait = await self._post(content)
             if body is not None:
-                result = result_of(key, body)
-                result["response"]["seconds"] = round(time.monotonic() - begun, 4)
-                return result
+                return result_of(key, body, time.monotonic() - begun)
             if code == "refused":
                 break
             if attempt + 1 < self._settings.tries:
@@ -512,10 +539,7 @@ class _Client:
 
     async def smoke_fault(self, body: Mapping[str, Any]) -> str | None:
         """What the smoke request's answer lacks, or None."""
-        line = await self.answer(Request("smoke", 0, body))
-        if line["error"] is not None:
-            return f"no answer: {line['error']['code']}"
-        return answer_fault(line["response"]["body"], dict(body), self._parser)
+        return _fault_of(await self.answer(Request(SMOKE, 0, body)), body, self._profile)
 
     async def _post(self, content: bytes) -> tuple[dict[str, Any] | None, str, float]:
         """(body, "", 0) or (None, code, seconds that the server asks to wait)."""
@@ -527,10 +551,10 @@ class _Client:
                 told = orjson.loads(await reply.read())
         except TimeoutError:
             return None, "timeout", 0.0
-        except aiohttp.ClientPayloadError:
-            return None, "cut off", 0.0
+        except aiohttp.ClientConnectorError:
+            return None, GONE, 0.0
         except (aiohttp.ClientError, OSError):
-            return None, "connection", 0.0
+            return None, "cut off", 0.0
         except ValueError:
             return None, "malformed", 0.0
         usable = isinstance(told, dict) and isinstance(told.get("choices"), list) and told["choices"]

@@ -20,9 +20,9 @@ def night(n: int) -> date:
     return DAY0 + timedelta(days=n)
 
 
-def score(n: int, p: float, *ids: str, cause: str = "evidence") -> NightScore:
+def score(n: int, p: float, *ids: str, cause: str = "evidence", read: bool = False) -> NightScore:
     shown = tuple(Shown(i + 1, d, d.lower(), 0.1, 1.0) for i, d in enumerate(ids or ("OMIM:1",)))
-    return NightScore(night(n), p, shown, cause)  # type: ignore[arg-type]
+    return NightScore(night(n), p, shown, cause, read)  # type: ignore[arg-type]
 
 
 def story(
@@ -95,6 +95,14 @@ def test_an_alert_by_a_new_background_is_tagged_until_evidence_earns_it() -> Non
     assert told(changes) == [(1, "raise", "new background"), (9, "show", "threshold")]
 
 
+def test_a_list_that_was_read_later_is_shown_anew_and_earns_nothing() -> None:
+    changes = story(
+        score(1, 0.9, "A", "B", cause="background"), score(4, 0.9, "B", "A", cause="background", read=True),
+        score(9, 0.9, "A", "B"),
+    )  # fmt: skip
+    assert told(changes) == [(1, "raise", "new background"), (4, "show", "list changed"), (9, "show", "threshold")]
+
+
 def test_backlog_is_what_the_first_screened_night_met() -> None:
     assert [c.backlog for c in story(score(0, 0.9))] == [True]
     assert [c.backlog for c in story(score(1, 0.9))] == [False]
@@ -145,7 +153,8 @@ def lives(draw: st.DrawFn) -> tuple[AlertPolicy, list[NightScore], Facts]:
     )
     scores = [
         score(n, draw(st.sampled_from([0.1, 0.4, 0.5, 0.9])), *draw(st.permutations(["A", "B", "C"])),
-              cause=draw(st.sampled_from(["evidence", "background", "source removed"])))
+              cause=draw(st.sampled_from(["evidence", "background", "source removed"])),
+              read=draw(st.booleans()))
         for n in sorted(draw(st.sets(nights_in, max_size=12)))
     ]  # fmt: skip
     maybe = st.one_of(st.none(), nights_in.map(night))

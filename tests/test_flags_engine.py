@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
@@ -14,6 +16,8 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from zebrawatch.engine.flags import Folding, changes_of, facts, facts_of, flags, scores_of, suspicions
 from zebrawatch.nights import NightRange
+from zebrawatch.reasoning.answers import JudgedAnswer, JudgedDisease, Quote
+from zebrawatch.reasoning.names import Resolution
 from zebrawatch.schemas import CANDIDATES, FLAGS, NAMINGS, PATIENTS
 from zebrawatch.screen.alerts import AlertPolicy, Span
 
@@ -60,18 +64,43 @@ def folded(
     known: list[dict[str, Any]],
     before: list[dict[str, Any]],
     policy: AlertPolicy,
+    answers: list[dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     row = {
         "subject_id": 1,
         "scores": [one for one in scores if one["night"] <= over.last],
         "facts": known,
         "flags": before,
+        "answers": answers,
     }
     return changes_of(row, Folding(policy, over, DAY0, "UTC"))
 
 
 def told(rows: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
     return [((row["night"] - DAY0).days, row["action"], row["reason"]) for row in rows]
+
+
+def supports(disease: str, n: int) -> dict[str, Any]:
+    """An answer of a night that ranks one disease first, with a quote that stands."""
+    resolution, quote = Resolution(disease, disease, "exact", 1.0), Quote("DocumentReference/1", "tall")
+    told = JudgedDisease(1, disease, resolution, 0.9, (quote,), (), 0, "")
+    judged = JudgedAnswer("k", "accepted", None, 0.1, (told,), quotes=1)
+    return {"night": night(n), "judged": json.dumps(asdict(judged))}
+
+
+def test_a_chart_read_after_its_score_gives_the_standing_list_anew_until_the_next_score() -> None:
+    """Its patient had waited for a place in the budget; P(any) stands, and so does every night cut."""
+    scores, answers = [*score(2, 0.6), *score(9, 0.7)], [supports("OMIM:3", 5)]
+    whole = folded(nights(0, 20), scores, [], [], POLICY, answers)
+    assert told(whole) == [(2, "raise", "threshold"), (5, "show", "list changed"), (9, "show", "list changed")]
+    lists = [[shown["disease_id"] for shown in row["shown"]] for row in whole]
+    assert lists == [["OMIM:1", "OMIM:2"], ["OMIM:1", "OMIM:3"], ["OMIM:1", "OMIM:2"]]
+    assert [row["p_any"] for row in whole] == [0.6, 0.6, 0.7]
+    rows: list[dict[str, Any]] = []
+    for n in range(21):
+        known = [answer for answer in answers if answer["night"] <= night(n)]
+        rows += folded(nights(n, n), scores, [], [{**row, "night_range": "x"} for row in rows], POLICY, known)
+    assert rows == whole
 
 
 def test_an_alert_is_raised_shown_anew_and_withdrawn() -> None:

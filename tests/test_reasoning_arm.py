@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from reasoning_charts import (
     FABRY,
@@ -28,13 +32,23 @@ from reasoning_charts import (
 )  # fmt: skip
 
 from zebrawatch.errors import ConfigurationError
-from zebrawatch.reasoning.arm import ArmOutcome, ArmSettings, NightPlan, ScoredChart, plan_night, read, run_arm
+from zebrawatch.reasoning.arm import (
+    ArmOutcome,
+    ArmSettings,
+    NightPlan,
+    Planned,
+    ScoredChart,
+    plan_night,
+    plan_nights,
+    read,
+    run_arm,
+)
 from zebrawatch.reasoning.budget import plan, read_card
 from zebrawatch.reasoning.chart import Naming
 from zebrawatch.reasoning.profile import profile_names, read_profile
 from zebrawatch.reasoning.requests import Request, Response
-from zebrawatch.reasoning.rows import answered, judged_of, ledger_rows, request_rows, response_rows
-from zebrawatch.reasoning.shortlist import Budget, Scored, choose, worth_a_chart
+from zebrawatch.reasoning.rows import answered, judged_of, ledger_rows, request_rows, response_rows, waiting_of
+from zebrawatch.reasoning.shortlist import SPENT, WAITED, Budget, Scored, choose, still_waiting, worth_a_chart
 from zebrawatch.reasoning.task import read_task, task_names
 from zebrawatch.schemas import LLM_LEDGER, LLM_REQUESTS, LLM_RESPONSES
 
@@ -210,6 +224,46 @@ def test_the_sample_of_the_rest_is_read_and_differs_by_night() -> None:
     assert 0 < sum(c.sampled for c in tenth) < 25
 
 
+def test_who_did_not_fit_waits_for_the_next_nights_in_the_order_of_likelihood() -> None:
+    """Three on the first night for one place; on the next another is scored, then nobody, then one who waited."""
+
+    def scored(subject: int, p_any: float) -> Scored:
+        return Scored(subject, p_any, prompt_tokens=10)
+
+    nights = [[scored(1, 0.9), scored(2, 0.7), scored(3, 0.5), scored(4, 0.1)], [scored(5, 0.6)], [], [scored(3, 0.3)]]
+    waiting: list[Scored] = []
+    told = []
+    for n, tonight in enumerate(nights):
+        night = NIGHT + timedelta(days=n)
+        fresh = {each.subject_id for each in tonight}
+        everyone = tonight + [replace(s, prompt_tokens=10) for s in waiting if s.subject_id not in fresh]
+        choices = choose(everyone, Budget(1), night, threshold=0.8, floor=0.2, answer_tokens=1, seed=7)
+        told.append([(c.subject_id, c.read, c.reason) for c in choices])
+        waiting = still_waiting(waiting, tonight, choices)
+    assert told == [
+        [
+            (1, True, "would be alerted by the evidence arm"),
+            (2, False, SPENT),
+            (3, False, SPENT),
+            (4, False, "below the shortlist's floor"),
+        ],
+        [(2, True, WAITED), (5, False, SPENT)],
+        [(5, True, WAITED)],
+        [(3, True, "among the likeliest below the threshold")],
+    ]
+    assert waiting == []
+
+
+def test_who_waits_keeps_the_night_of_the_score_and_a_bar_keeps_them_from_being_read() -> None:
+    one = Scored(1, 0.9, since=NIGHT, prompt_tokens=10)
+    barred = replace(one, bar="died")
+    later = NIGHT + timedelta(days=1)
+    choices = choose([barred], Budget(1), later, threshold=0.5, floor=0.2, answer_tokens=1, seed=7)
+    assert choices == []
+    assert still_waiting([one], [], choices) == [one]
+    assert still_waiting([one], [Scored(1, 0.1)], []) == [], "a new score is considered anew"
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=60), st.integers(0, 5), st.integers(0, 5))
 def test_a_chart_is_laid_out_for_whoever_may_be_read(
     drawn: list[tuple[float, bool]], patients: int, sample: int
@@ -256,6 +310,49 @@ def test_nights_in_one_batch_give_what_nights_one_by_one_give() -> None:
     assert whole.choices == tuple(choice for choices, _ in one_by_one for choice in choices)  # type: ignore[attr-defined]
     assert whole.joined == {place: joined for _, each in one_by_one for place, joined in each.items()}  # type: ignore[attr-defined]
     assert {r.key: r for r in whole.responses} == known
+
+
+@settings_of_hypothesis(max_examples=30, deadline=None)
+@given(
+    st.dictionaries(st.integers(0, 5), st.dictionaries(st.integers(1, 6), st.floats(0.05, 1), max_size=5), max_size=5),
+    st.sets(st.integers(1, 5)), st.integers(0, 2), st.dictionaries(st.integers(1, 6), st.integers(0, 5), max_size=2),
+)  # fmt: skip
+def test_nights_in_parts_plan_what_the_range_plans_whoever_waits(
+    told: dict[int, dict[int, float]], cuts: set[int], patients: int, died: dict[int, int]
+) -> None:
+    """Who waits is found again in the rows of the nights before."""
+    first = NIGHT - timedelta(days=5)
+    scored_on = {
+        first + timedelta(days=n): [Scored(s, p) for s, p in sorted(people.items())] for n, people in told.items()
+    }
+    arm = settings(budget=Budget(patients, None, 1, 0.3))
+
+    def bar(each: Scored, night: date) -> Scored:
+        day = died.get(each.subject_id)
+        return replace(each, bar="died" if day is not None and first + timedelta(days=day) <= night else "")
+
+    def charts(night: date, standing: Mapping[int, date]) -> list[ScoredChart]:
+        assert all(any(s.subject_id == subject for s in scored_on[since]) for subject, since in standing.items())
+        return [
+            scored(replace(chart(subject, note(1, f"{FIRST} {since}", 200)), night=night))
+            for subject, since in standing.items()
+        ]
+
+    def planned(nights: list[date], rows: list[dict[str, Any]]) -> Planned:
+        before = [night for night in scored_on if night < nights[0]]
+        last = {each.subject_id: night for night in sorted(before) for each in scored_on[night]}
+        asked = {row["request_key"] for row in rows if row.get("request_key")}
+        return plan_nights(
+            nights, scored_on, waiting_of(rows, last), arm,
+            bar=bar, charts=charts, count_tokens=count_words, asked_before=asked,
+        )  # fmt: skip
+
+    whole = [first + timedelta(days=n) for n in range(6)]
+    starts = [0, *sorted(cuts), 6]
+    rows: list[dict[str, Any]] = []
+    for a, b in pairwise(starts):
+        rows += request_rows(planned(whole[a:b], rows).plans, "x")
+    assert rows == request_rows(planned(whole, []).plans, "x")
 
 
 def test_the_calculator_agrees_with_what_was_planned_for_an_h100() -> None:

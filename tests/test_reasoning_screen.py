@@ -6,10 +6,10 @@ What the model says is made: these tests are about what is asked, kept, counted 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -17,10 +17,9 @@ import pytest
 import tiny_hospital
 from reasoning_charts import differential, disease
 
-from connectors import configuration
 from connectors.lake import Lake
 from connectors.made_llm_server import MadeLlmServer, made_body
-from pipelines.runner import RunFailed, run_nights
+from pipelines.runner import RunFailed
 from zebrawatch.fhir.subjects import subject_id_of
 from zebrawatch.nights import NightRange
 from zebrawatch.schemas import CANDIDATES, FLAGS, LLM_REQUESTS, LLM_RESPONSES, NIGHTS, TABLES, Table
@@ -78,36 +77,27 @@ def reply(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def screen(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
-    """Screen the tiny hospital into a lake of its own, with a model that answers by `reply`."""
-    del spark
-    base = tmp_path_factory.mktemp("read")
-    (base / "site.key").write_bytes(KEY)
-    (base / "made.toml").write_text(PROFILE)
-    hospital = tiny_hospital.write(base / "hospital")
-    before = dict(os.environ)
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny hospital and the made model's profile."""
+    folder = tmp_path_factory.mktemp("read")
+    (folder / "made.toml").write_text(PROFILE)
+    tiny_hospital.write(folder / "hospital")
+    return folder
 
-    def run(nights: NightRange, lake: str, server: MadeLlmServer, **settings: str) -> Lake:
-        chosen = {
-            "lake__folder": str(base / lake), "source__location": str(hospital),
-            "site__key_file": str(base / "site.key"),
-            "reasoning__enabled": "true", "reasoning__profile": str(base / "made.toml"),
-            "reasoning__backend": "server", "reasoning__base_url": server.base_url, "reasoning__repeat_share": "1",
-            "reasoning__sample_share": "0.8", "policy__threshold": "0.01",
-            "reasoning__floor": "0.003",
-            **settings,
-        }  # fmt: skip
-        os.environ.update({f"ZEBRAWATCH_{name.upper()}": value for name, value in chosen.items()})
-        try:
-            run_nights(configuration.load(), nights, lambda _: None)
-        finally:
-            for name in chosen:
-                os.environ.pop(f"ZEBRAWATCH_{name.upper()}")
-        return Lake.open(base / lake)
 
-    yield run
-    os.environ.clear()
-    os.environ.update(before)
+@pytest.fixture(scope="module")
+def screen_read(screen: Screen, place: Path, server: MadeLlmServer) -> Screen:
+    """Screen the tiny hospital's nights into a lake of a name, with a model that answers by `reply`."""
+
+    def run(nights: NightRange, lake: str) -> Lake:
+        return screen(
+            place / "hospital", nights, lake,
+            reasoning__enabled="true", reasoning__profile=str(place / "made.toml"), reasoning__backend="server",
+            reasoning__base_url=server.base_url, reasoning__repeat_share="1", reasoning__sample_share="0.8",
+            policy__threshold="0.01", reasoning__floor="0.003",
+        )  # fmt: skip
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +107,9 @@ def server() -> Iterator[MadeLlmServer]:
 
 
 @pytest.fixture(scope="module")
-def read(screen: Screen, server: MadeLlmServer) -> Lake:
+def read(screen_read: Screen) -> Lake:
     """The story screened as one range, with the model on."""
-    return screen(NIGHTS_OF_STORY, "range", server)
+    return screen_read(NIGHTS_OF_STORY, "range")
 
 
 def rows(lake: Lake, table: Table, **wanted: Any) -> list[dict[str, Any]]:
@@ -183,15 +173,15 @@ def test_the_record_says_who_read_and_holds_figures_without_words(read: Lake) ->
 
 
 def test_nights_one_by_one_and_a_killed_run_ask_nothing_twice_and_give_the_same(
-    screen: Screen, read: Lake, server: MadeLlmServer, spark: Any, monkeypatch: pytest.MonkeyPatch
+    screen_read: Screen, read: Lake, server: MadeLlmServer, spark: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.seen.clear()
     with monkeypatch.context() as patched, pytest.raises(RunFailed):
         patched.setattr(Lake, "publish", _killed)
-        screen(NightRange.parse("2025-01-15..2025-03-03"), "by-night", server)
+        screen_read(NightRange.parse("2025-01-15..2025-03-03"), "by-night")
     assert server.seen
     for nights in ("2025-01-15..2025-03-03", "2025-03-04..2025-03-06"):
-        lake = screen(NightRange.parse(nights), "by-night", server)
+        lake = screen_read(NightRange.parse(nights), "by-night")
     charts = {chart: count for chart, count in server.seen.items() if "Sore throat for two days" not in chart}
     repeated = [count for count in charts.values() if count != 2]  # the question and its repeat, each once
     assert repeated == [1] * len([chart for chart in charts if "Candidate to judge" in chart])

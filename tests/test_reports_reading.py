@@ -10,6 +10,7 @@ from report_samples import alerted_patient, patient_report_sample, summary_repor
 
 from zebrawatch.reports.data import ModelCounts, ModelDisease, ModelQuote, ModelReading, Source
 from zebrawatch.reports.pages import patient_report, summary_report
+from zebrawatch.reports.readings import Readings
 
 NEUROLOGY = Source("DocumentReference/7", "Neurology consult", date(2023, 5, 4))
 CLINIC = Source("DocumentReference/9", "Clinic note", date(2023, 8, 20))
@@ -74,3 +75,11 @@ def test_the_summary_counts_and_hides_small_groups_of_real_patients() -> None:
     real = told(summary_report(dataclasses.replace(summary_report_sample("real"), reading=few)))
     assert "drawn at random from below the shortlisthidden" in real.replace("shortlist hidden", "shortlisthidden")
     assert "same first diseasenot measured" in real.replace("disease not", "diseasenot")
+
+
+def test_the_newest_night_on_which_a_chart_was_read_is_found_whatever_was_considered_since() -> None:
+    def asked(subject: int, day: int, key: str | None) -> dict[str, object]:
+        return {"subject_id": subject, "night": date(2024, 5, day), "request_key": key}
+
+    read = Readings([asked(1, 3, "a"), asked(1, 7, "b"), asked(1, 9, None), asked(2, 8, None)], [], 0.01)
+    assert (read.last(1), read.last(2), read.last(3)) == (date(2024, 5, 7), None, None)

@@ -20,7 +20,7 @@ from connectors import configuration
 from connectors.lake import Lake
 from pipelines.commands import quarantine
 from pipelines.commands.screen import result
-from pipelines.runner import RunFailed, run_nights
+from pipelines.runner import RunFailed
 from zebrawatch.fhir.subjects import subject_id_of
 from zebrawatch.nights import NightRange
 from zebrawatch.schemas import CANDIDATES, FINDINGS, FLAGS, LEAD_TIME, NIGHTS, NOTES, QUARANTINE, SUSPICIONS, TABLES
@@ -29,35 +29,6 @@ NIGHTS_OF_STORY = NightRange.parse(f"{tiny_hospital.FIRST}..{tiny_hospital.LAST}
 KEY = b"k" * 32
 
 Screen = Callable[..., Lake]
-
-
-@pytest.fixture(scope="module")
-def screen(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
-    """Screen a folder into a lake of its own, in this process; settings as `section__key`."""
-    del spark  # the session that all tests share is up before the first run asks for it
-    base = tmp_path_factory.mktemp("screens")
-    key = base / "site.key"
-    key.write_bytes(KEY)
-    before = dict(os.environ)
-
-    def run(folder: Path, nights: NightRange | None, lake: str, **settings: str) -> Lake:
-        chosen = {
-            "lake__folder": str(base / lake),
-            "source__location": str(folder),
-            "site__key_file": str(key),
-            **settings,
-        }
-        os.environ.update({f"ZEBRAWATCH_{name.upper()}": value for name, value in chosen.items()})
-        try:
-            run_nights(configuration.load(), nights, lambda _: None)
-        finally:
-            for name in chosen:
-                os.environ.pop(f"ZEBRAWATCH_{name.upper()}")
-        return Lake.open(base / lake)
-
-    yield run
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture(scope="module")

@@ -108,11 +108,26 @@ def test_a_fault_that_stays_is_given_up_and_asked_again_by_the_next_run(
         assert again.report.resumed == 3
 
 
-def test_no_server_is_an_error_a_request(tmp_path: Path) -> None:
+def test_a_server_that_goes_away_is_a_failure_and_what_it_answered_is_kept(tmp_path: Path) -> None:
     with MadeLlmServer() as server:
         gone = server.base_url
-    made = VllmBatch(tmp_path, SMALL, LlmSettings("server", base_url=gone, tries=2, wait_seconds=0.0))
-    assert [response.error for response in made([request(1)])] == ["connection"]
+        door(tmp_path, server)([request(1)])
+    made = VllmBatch(tmp_path / "b", SMALL, LlmSettings("server", base_url=gone, tries=2, wait_seconds=0.0))
+    with pytest.raises(LlmError, match="cannot be reached; run the night again"):
+        made([request(n) for n in range(9)])
+    ends: list[MadeLlmServer] = []
+
+    def third_ends_it(body: Mapping[str, Any]) -> dict[str, Any]:
+        if number_of(body) == 2:
+            ends[0].close()
+        return made_body("{}")
+
+    with MadeLlmServer(reply=third_ends_it) as server:
+        ends.append(server)
+        with pytest.raises(LlmError, match="cannot be reached"):
+            door(tmp_path, server, concurrency=1, tries=2)([request(n) for n in range(9)])
+    kept = kept_answers(tmp_path / "batches", {f"key{n}" for n in range(9)})
+    assert {"key0", "key1"} <= kept.keys() < {f"key{n}" for n in range(9)}
 
 
 @pytest.mark.parametrize(
@@ -280,7 +295,6 @@ RUNNER = """#!{python}
 import json, os, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from connectors.vllm_pipes import pipes_launcher
 from connectors.vllm_runner.job import Job, Results, KEY_VARIABLE, read_lines, result_of, sha256_of, write_record
 job, key = Job.read(Path(sys.argv[-1])), os.environ[KEY_VARIABLE]
 with open({log!r}, "a") as log: log.write(str(job.in_flight) + "\\n")
@@ -373,6 +387,53 @@ def test_a_failed_smoke_request_names_what_was_missing(tmp_path: Path) -> None:
     before = f"{told}; sys.exit({EXIT_SMOKE})"
     with pytest.raises(LlmError, match=r"smoke request .no reasoning"):
         VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path, before=before))([request(1)])
+
+
+RUN_BATCH = """#!{python}
+import json, sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from connectors.vllm_runner.job import error_of, read_lines, result_of
+asked = [line["custom_id"] for line in read_lines(Path(sys.argv[sys.argv.index("-i") + 1]))]
+with open({log!r}, "a") as log: log.write(" ".join(asked) + "\\n")
+lines = [error_of(key, "400", "x") if key == {refused!r} else result_of(key, {body}) for key in asked]
+Path(sys.argv[sys.argv.index("-o") + 1]).write_text("".join(json.dumps(line) + "\\n" for line in lines))
+sys.exit({status})
+"""
+
+
+def made_run_batch(folder: Path, *, refused: str = "", body: object = None, status: int = 0) -> LlmSettings:
+    """An executable that stands in for vLLM's python and its run_batch."""
+    settings = replace(made_python(folder), backend="run-batch")
+    root, log = str(Path(__file__).resolve().parent.parent), str(folder / "starts")
+    text = RUN_BATCH.format(
+        python=sys.executable, root=root, log=log, refused=refused, body=body or made_body(GOOD), status=status
+    )
+    settings.python.write_text(text)
+    return settings
+
+
+def test_run_batch_answers_by_the_same_lines_and_an_error_is_asked_again(tmp_path: Path) -> None:
+    smoke, asked = smoke_body(SMALL, read_task("differential")), [request(n) for n in range(3)]
+    told = VllmBatch(tmp_path / "b", SMALL, made_run_batch(tmp_path, refused="key1"), smoke=smoke)(asked)
+    assert {response.key: response.error for response in told} == {"key0": None, "key1": "400", "key2": None}
+    again = VllmBatch(tmp_path / "b", SMALL, made_run_batch(tmp_path), smoke=smoke)(asked)
+    assert {response.error for response in again} == {None}
+    assert (tmp_path / "starts").read_text() == "smoke key0 key1 key2\nsmoke key1\n"
+
+
+def test_run_batch_keeps_nothing_of_a_model_that_fails_its_smoke_request_or_ends_early(tmp_path: Path) -> None:
+    smoke, asked = smoke_body(SMALL, read_task("differential")), [request(1)]
+    silent = made_run_batch(tmp_path, body=made_body("I think"))
+    with pytest.raises(LlmError, match=r"smoke request .no JSON .* none of its answers is taken"):
+        VllmBatch(tmp_path / "b", SMALL, silent, smoke=smoke)(asked)
+    refusing = made_run_batch(tmp_path, refused="smoke")
+    with pytest.raises(LlmError, match=r"smoke request .no answer: 400"):
+        VllmBatch(tmp_path / "b", SMALL, refusing, smoke=smoke)(asked)
+    dying = made_run_batch(tmp_path, status=3)
+    with pytest.raises(LlmError, match="ended with status 3"):
+        VllmBatch(tmp_path / "b", SMALL, dying, smoke=smoke)(asked)
+    assert kept_answers(tmp_path / "b", {"key1"}) == {}
 
 
 def test_a_missing_environment_or_model_is_one_sentence(tmp_path: Path) -> None:

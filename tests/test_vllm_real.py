@@ -1,7 +1,7 @@
 """The arm on real vLLM: its CPU build and a small real model, set up by `make llm`.
 
 SmolLM2 follows the form; its medicine is worthless. What is shown is that the machinery runs: structured output, the
-prefix cache, kill and resume, the whole arm.
+prefix cache, kill and resume, the whole arm. Most of the time is the engine's start: one test shows what it can.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from pathlib import Path
 import pytest
 from reasoning_charts import FIRST, RESOLVER, chart, note, scored, settings
 
-from connectors.vllm_batch import LlmSettings, TokenCounter, VllmBatch
+from connectors.vllm_batch import LlmError, LlmSettings, TokenCounter, VllmBatch
 from connectors.vllm_runner.job import read_lines
-from zebrawatch.reasoning.arm import run_arm
-from zebrawatch.reasoning.chart import build_prompts
+from zebrawatch.reasoning.arm import ArmOutcome, run_arm
 from zebrawatch.reasoning.profile import ModelProfile, read_profile
-from zebrawatch.reasoning.requests import Request, request_of, smoke_body
+from zebrawatch.reasoning.requests import smoke_body
 from zebrawatch.reasoning.task import Task, read_task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,48 +56,45 @@ def task() -> Task:
     return replace(whole, schema=schema)
 
 
-def requests_of(profile: ModelProfile, task: Task, n: int) -> list[Request]:
-    charts = [chart(k, note(1, f"{FIRST} Visit {k}.")) for k in range(n)]
-    with TokenCounter(profile, LLM) as count:
-        return [request_of(profile, task, p) for p in build_prompts(charts, task, profile.prompt_tokens, count)]
+def test_the_arm_on_real_vllm_is_killed_goes_on_and_repeats_nothing(
+    tmp_path: Path, profile: ModelProfile, task: Task
+) -> None:
+    """Smoke request, structured output, prefix cache, tokens by the model's own tokenizer, kill and resume, judgement.
 
+    The runner is killed, as a machine would, once two of eight charts are answered.
+    """
+    charts = [scored(chart(k, note(1, f"{FIRST} Visit {k}."))) for k in range(8)]
 
-def test_the_arm_runs_on_real_vllm(tmp_path: Path, profile: ModelProfile, task: Task) -> None:
-    """Smoke request, structured output, prefix cache, tokens by the model's own tokenizer, judged answers."""
+    def read(door: VllmBatch) -> ArmOutcome:
+        with TokenCounter(profile, LLM) as count:
+            return run_arm(
+                charts, settings(profile=profile, differential=task), chart().night, resolver=RESOLVER,
+                count_tokens=count, complete=door,
+            )  # fmt: skip
+
+    killer = threading.Thread(target=kill_after_two, args=(tmp_path,), daemon=True)
+    killer.start()
+    with pytest.raises(LlmError, match="ended with status -9"):
+        read(VllmBatch(tmp_path, profile, replace(LLM, concurrency=1), smoke=smoke_body(profile, task)))
+    killer.join(10)
+    (results,) = tmp_path.rglob("results.jsonl")
+    kept = [line["custom_id"] for line in read_lines(results)]
+    assert 0 < len(kept) < 8
+
     made = VllmBatch(tmp_path, profile, LLM, smoke=smoke_body(profile, task))
-    charts = [scored(chart(k, note(1, f"{FIRST} Visit {k}."))) for k in range(6)]
-    with TokenCounter(profile, LLM) as count:
-        outcome = run_arm(
-            charts, settings(profile=profile, differential=task), chart().night, resolver=RESOLVER,
-            count_tokens=count, complete=made,
-        )  # fmt: skip
+    outcome = read(made)
+    after = [line["custom_id"] for line in read_lines(results)]
+    assert after[: len(kept)] == kept
+    assert sorted(after) == sorted(q.request.key for q in outcome.asked), "nothing lost, nothing twice"
+    told = [r for r in outcome.responses if not r.key.endswith("-again")]
+    assert all(r.error is None and r.seconds is not None for r in told)
     verdicts = {answer.verdict for answer in outcome.answers.values()}
     assert verdicts <= {"accepted", "cut off"}, "structured output: what ends, ends as JSON that holds"
     assert outcome.figures["llm_parse_rate"] >= 0.5
-    assert made.report.cached_tokens > 0, "the instructions come first, so that the prefix cache serves"
+    assert sum(r.cached_tokens for r in told if r.key not in kept) > 0, "instructions first: the prefix cache serves"
     assert made.report.versions["vllm"].startswith("0.")
-    estimated = sum(question.prompt.tokens for question in outcome.asked)
-    told = [r for r in outcome.responses if not r.key.endswith("-again")]
-    assert sum(r.prompt_tokens for r in told) <= estimated
+    assert sum(r.prompt_tokens for r in told) <= sum(question.prompt.tokens for question in outcome.asked)
     assert all(set(joined.shown) for joined in outcome.joined.values())
-
-
-def test_a_killed_batch_goes_on_and_repeats_nothing(tmp_path: Path, profile: ModelProfile, task: Task) -> None:
-    asked = requests_of(profile, task, 8)
-    made = VllmBatch(tmp_path, profile, replace(LLM, concurrency=1))
-    killer = threading.Thread(target=kill_after_two, args=(tmp_path,), daemon=True)
-    killer.start()
-    with pytest.raises(Exception, match="ended with status -9"):
-        made(asked)
-    killer.join(10)
-    results = next(tmp_path.rglob("results.jsonl"))
-    kept = [line["custom_id"] for line in read_lines(results)]
-    assert 0 < len(kept) < 8
-    told = VllmBatch(tmp_path, profile, LLM)(asked)
-    after = [line["custom_id"] for line in read_lines(results)]
-    assert after[: len(kept)] == kept
-    assert sorted(after) == sorted(request.key for request in asked), "nothing lost, nothing twice"
-    assert all(response.error is None for response in told)
 
 
 def kill_after_two(folder: Path) -> None:

@@ -381,7 +381,7 @@ LLM_RESPONSES = Table(
         _column("content", pa.string(), "the answer (patient data)"),
         _column("reasoning", pa.string(), "the model's reasoning (patient data)"),
         _column("finish_reason", pa.string(), "stop / length / ..."),
-        _column("error", pa.string(), "why there is no answer: timeout / server / connection / refused / ..."),
+        _column("error", pa.string(), "why there is no answer: timeout / server / cut off / refused / ..."),
         _column("verdict", pa.string(), "of the request, after both attempts: accepted / cut off / no JSON / ..."),
         _column("judged", pa.string(), "JSON: the judged answer, on the attempt that was accepted (patient data)"),
         _column("counts", pa.bool_(), "accepted, and the model is for clinical use: takes part in the joined list"),

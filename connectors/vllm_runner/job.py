@@ -98,9 +98,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def result_of(key: str, body: dict[str, Any]) -> dict[str, Any]:
-    """An answer as a line of an OpenAI batch's output."""
-    response = {"status_code": 200, "request_id": key, "body": body}
+def result_of(key: str, body: dict[str, Any], seconds: float | None = None) -> dict[str, Any]:
+    """An answer as a line of an OpenAI batch's output; `seconds` is what it took, where that is known."""
+    response: dict[str, Any] = {"status_code": 200, "request_id": key, "body": body}
+    if seconds is not None:
+        response["seconds"] = round(seconds, 4)
     return {"id": f"batch_req_{key}", "custom_id": key, "response": response, "error": None}
 
 
@@ -111,7 +113,7 @@ def error_of(key: str, code: str, message: str, status: int = 500) -> dict[str, 
     return {"id": f"batch_req_{key}", "custom_id": key, "response": response, "error": error}
 
 
-def answer_fault(body: dict[str, Any], asked: dict[str, Any], reasoning_parser: str) -> str | None:
+def answer_fault(body: Any, asked: dict[str, Any], reasoning_parser: str) -> str | None:
     """What an answer to the smoke request lacks (reasoning where there is a parser, JSON, a member), or None."""
     try:
         choice = body["choices"][0]

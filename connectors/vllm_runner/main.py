@@ -80,16 +80,18 @@ def run(engine: RunsRequests, job: Job) -> dict[str, float]:
         "prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0,
     }  # fmt: skip
     in_flight, told, parent = 0, time.monotonic(), os.getppid()
+    entered: dict[str, float] = {}
     try:
         while waiting or in_flight:
             if os.getppid() != parent:  # who started us was killed: the next run starts a runner of its own
                 raise ParentGoneError
             while waiting and in_flight < job.in_flight:
+                entered[waiting[0]["custom_id"]] = time.monotonic()
                 in_flight += _enter(engine, results, waiting.popleft(), figures)
             for key, body in engine.step() if in_flight else ():
                 in_flight -= 1
                 _count(figures, body)
-                results.append(result_of(key, body))
+                results.append(result_of(key, body, time.monotonic() - entered.pop(key)))
             if time.monotonic() - told > PROGRESS_EVERY:
                 told = time.monotonic()
                 _tell(job, {"state": "running", **figures})

@@ -157,6 +157,9 @@ def reasoning(
         typer.Option(metavar="FILE", help="Free-text cases: JSON lines {id, text, disease_id}."),
     ] = None,
     profile: Annotated[str, typer.Option(help="Model profile, by name or path.")] = "smollm2-135m",
+    backend: Annotated[
+        str, typer.Option(help="runner, run-batch or server (default: server where there is a URL, else runner).")
+    ] = "",
     url: Annotated[str, typer.Option(help="An OpenAI-compatible server instead of vLLM on this machine.")] = "",
     served_as: Annotated[str, typer.Option(help="The model's name on that server (default: the profile's).")] = "",
     api_key_file: Annotated[Path | None, typer.Option(help="File with the server's key.")] = None,
@@ -178,7 +181,7 @@ def reasoning(
             results = reasoning_benchmark.run(
                 data=data_folder(), files=[*(cases or ()), *(more or ())], seed=seed, progress=progress.say,
                 model=Path(profile) if profile.endswith(".toml") else profile, served_as=served_as,
-                settings=reasoning_benchmark.settings_of(url, api_key_file, weights, python),
+                settings=reasoning_benchmark.settings_of(url, api_key_file, weights, python, backend),
                 folder=folder, limit=limit,
             )  # fmt: skip
     for line in table(results):

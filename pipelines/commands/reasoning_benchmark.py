@@ -26,7 +26,7 @@ from connectors.knowledge_files import compiled, knowledge_files
 from connectors.vllm_batch import LlmSettings, TokenCounter, VllmBatch, check_ready
 from zebrawatch.benchmarks.bootstrap import Floats, interval
 from zebrawatch.benchmarks.results import Results
-from zebrawatch.errors import SourceError
+from zebrawatch.errors import ConfigurationError, SourceError
 from zebrawatch.knowledge.diseases import Knowledge
 from zebrawatch.reasoning.arm import ArmOutcome, ArmSettings, ScoredChart, run_arm
 from zebrawatch.reasoning.chart import ChartNote, PatientChart
@@ -81,11 +81,17 @@ def run(
         return {stem: _one(cases, knowledge, resolver, profile, door, place, seed, progress) for stem, cases in read}
 
 
-def settings_of(url: str, api_key_file: Path | None, weights: Path | None, python: Path) -> LlmSettings:
-    """How requests are answered: by a server where there is a URL, else by our runner."""
-    return LlmSettings(
-        "server" if url else "runner", python=python, weights=weights, base_url=url, api_key_file=api_key_file
-    )
+def settings_of(
+    url: str, api_key_file: Path | None, weights: Path | None, python: Path, backend: str = ""
+) -> LlmSettings:
+    """How requests are answered: by `backend` where it is named, else by a server where there is a URL, or our runner.
+
+    ConfigurationError where a backend that asks no server is given a URL.
+    """
+    chosen = backend or ("server" if url else "runner")
+    if url and chosen != "server":
+        raise ConfigurationError(f"--url is a server's address, and the backend {chosen} asks no server: give one.")
+    return LlmSettings(chosen, python=python, weights=weights, base_url=url, api_key_file=api_key_file)
 
 
 def read_cases(file: Path) -> list[Case]:

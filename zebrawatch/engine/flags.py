@@ -111,12 +111,20 @@ def scores_of(rows: Iterable[Mapping[str, Any]]) -> list[NightScore]:
 def joined(scores: Sequence[NightScore], answers: Iterable[Mapping[str, Any]]) -> list[NightScore]:
     """Scores with their lists in the order that the two arms give together (zebrawatch.reasoning.fusion).
 
-    P(any) stands; so does every list of a night on which no chart was read.
+    P(any) stands; so does every list of a night on which no chart was read. A chart that was read on a night without a
+    score (its patient had waited for a place in the budget) gives the standing score's list anew on that night.
     """
     told = {row["night"]: judged_of(row["judged"]) for row in answers}
-    return [
-        replace(score, shown=_reordered(score, told[score.night])) if score.night in told else score for score in scores
-    ]
+    found: list[NightScore] = []
+    standing: NightScore | None = None
+    own = {score.night: score for score in scores}
+    for night in sorted(own.keys() | told.keys()):
+        standing = own.get(night, standing)
+        if standing is None:
+            continue
+        score = replace(standing, night=night, read=night not in own)
+        found.append(replace(score, shown=_reordered(score, told[night])) if night in told else score)
+    return found
 
 
 def _reordered(score: NightScore, answer: JudgedAnswer) -> tuple[Shown, ...]:

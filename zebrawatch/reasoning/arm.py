@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import combinations
 
@@ -20,7 +20,7 @@ from zebrawatch.reasoning.fusion import RULE, Joined, Listed, join
 from zebrawatch.reasoning.names import Resolver
 from zebrawatch.reasoning.profile import ModelProfile
 from zebrawatch.reasoning.requests import Request, Response, request_key, request_of, retry_of
-from zebrawatch.reasoning.shortlist import Budget, Choice, Scored, choose
+from zebrawatch.reasoning.shortlist import Budget, Choice, Scored, choose, still_waiting, worth_a_chart
 from zebrawatch.reasoning.task import Task
 
 Complete = Callable[[Sequence[Request]], Iterable[Response]]
@@ -156,6 +156,46 @@ def run_arm(
     return read([plan], scored, settings, resolver=resolver, complete=complete, answered=known)
 
 
+def plan_nights(
+    nights: Iterable[date],
+    scored: Mapping[date, Sequence[Scored]],
+    waiting: Sequence[Scored],
+    settings: ArmSettings,
+    *,
+    bar: Callable[[Scored, date], Scored],
+    charts: Callable[[date, Mapping[int, date]], Sequence[ScoredChart]],
+    count_tokens: CountTokens,
+    asked_before: Set[str] = frozenset(),
+) -> Planned:
+    """Lay out nights in their order, each under its own budget; a range plans what its nights one by one would.
+
+    `scored`: everyone scored, by night; `waiting`: who did not fit an earlier night's budget. `bar` says of a patient
+    what bars them on a night, `charts` gives the charts of a night for patients by the night of the score that stands.
+    """
+    plans: list[NightPlan] = []
+    laid_out: list[ScoredChart] = []
+    asked = set(asked_before)
+    for night in nights:
+        tonight = [bar(each, night) for each in scored.get(night, ())]
+        fresh = {each.subject_id for each in tonight}
+        everyone = tonight + [bar(each, night) for each in waiting if each.subject_id not in fresh]
+        if not everyone:
+            continue
+        chosen = worth(everyone, settings, night)
+        told = charts(night, {each.subject_id: each.since or night for each in everyone if each.subject_id in chosen})
+        plan = plan_night(everyone, told, settings, night, count_tokens=count_tokens, asked_before=asked)
+        waiting = still_waiting(waiting, tonight, plan.choices)
+        asked |= plan.keys
+        plans.append(plan)
+        laid_out += told
+    return Planned(settings, tuple(plans), tuple(laid_out))
+
+
+def worth(scored: Sequence[Scored], settings: ArmSettings, night: date) -> Set[int]:
+    """The patients whose chart is worth laying out on a night."""
+    return worth_a_chart(scored, settings.budget, night, floor=settings.floor, seed=settings.seed)
+
+
 def plan_night(
     scored: Sequence[Scored],
     charts: Sequence[ScoredChart],
@@ -165,7 +205,7 @@ def plan_night(
     count_tokens: CountTokens,
     asked_before: Set[str] = frozenset(),
 ) -> NightPlan:
-    """Choose among everyone scored on a night and lay out the questions.
+    """Choose among everyone scored on a night, and those who wait since an earlier one, and lay out the questions.
 
     `charts` are those of the patients that are worth one (zebrawatch.reasoning.shortlist.worth_a_chart), one a patient
     (ValueError otherwise). `asked_before`: request keys of earlier nights.
@@ -189,9 +229,9 @@ def plan_night(
 
 def _with_prompt(scored: Scored, prompt: Prompt | None, settings: ArmSettings, asked_before: Set[str]) -> Scored:
     if prompt is None:
-        return Scored(scored.subject_id, scored.p_any, scored.bar)
+        return scored
     key = request_key(settings.profile, settings.differential, prompt.evidence)
-    return Scored(scored.subject_id, scored.p_any, scored.bar, prompt.tokens, key in asked_before)
+    return replace(scored, prompt_tokens=prompt.tokens, answered=key in asked_before)
 
 
 def _questions(

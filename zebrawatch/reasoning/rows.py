@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 from zebrawatch.reasoning.answers import JudgedAnswer, JudgedDisease, Quote
 from zebrawatch.reasoning.arm import ArmOutcome, Asked, NightPlan
 from zebrawatch.reasoning.names import Resolution
 from zebrawatch.reasoning.requests import Response
-from zebrawatch.reasoning.shortlist import Choice
+from zebrawatch.reasoning.shortlist import SPENT, Choice, Scored
 
 AGAIN = "-again"
 
@@ -107,6 +108,22 @@ def answered(rows: Iterable[Mapping[str, Any]]) -> dict[str, Response]:
             )
         ]
     }
+
+
+def waiting_of(rows: Iterable[Mapping[str, Any]], last_scored: Mapping[int, date]) -> list[Scored]:
+    """Who waits after the nights of these rows of `llm_requests`: not read since their last score, for want of a place.
+
+    `last_scored`: by patient, the night of the last score, which may lie on a night on which the arm was off.
+    """
+    last: dict[int, Mapping[str, Any]] = {}
+    for row in rows:
+        if row["subject_id"] not in last or last[row["subject_id"]]["night"] < row["night"]:
+            last[row["subject_id"]] = row
+    return [
+        Scored(subject, row["p_any"], since=row["night"])
+        for subject, row in sorted(last.items())
+        if row["reason"] == SPENT and last_scored.get(subject) == row["night"]
+    ]
 
 
 def judged_of(text: str) -> JudgedAnswer:

@@ -1,19 +1,22 @@
 """Who is read tonight, under a budget of patients, tokens or GPU-hours; why each is in or out is kept.
 
-In order: patients the evidence arm would alert, then the likeliest of those above the floor. A fixed random sample of
+In order: patients the evidence arm would alert, then the likeliest of those above the floor. Who does not fit a night's
+budget waits, and is considered again on the nights that follow, as long as the score stands. A fixed random sample of
 the rest is read as well: what it finds measures what the shortlist misses.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from zebrawatch.errors import ConfigurationError
 
 CHARTS_A_PLACE = 4
+SPENT = "the night's budget was spent"
+WAITED = "waited for a place in the budget"
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Scored:
     """A patient scored tonight: P(any listed rare disease), and why they may not be alerted ("" where they may).
 
     `prompt_tokens` is the length of the chart's prompt, None where none was made (`worth_a_chart`). `answered`: the
-    same chart was asked about on an earlier night.
+    same chart was asked about on an earlier night. `since`: the night of the score, where it is not tonight's and the
+    patient has waited since then.
     """
 
     subject_id: int
@@ -29,6 +33,7 @@ class Scored:
     bar: str = ""
     prompt_tokens: int | None = None
     answered: bool = False
+    since: date | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,13 @@ def choose(
     seed: int,
     questions: int = 1,
 ) -> list[Choice]:
-    """Choose tonight's patients; one Choice for each, in the order in which they were considered.
+    """Choose tonight's patients; one Choice for each scored tonight, in the order in which they were considered.
 
-    Unchanged charts that were asked about before cost nothing and are always in. The sample is drawn by a hash of seed,
-    night and patient, so that it is the same on every run. `questions` asked of a patient each cost prompt and answer.
+    Who has waited gets a Choice where they are read; otherwise they go on waiting (`still_waiting`). Unchanged charts
+    that were asked about before cost nothing and are always in. The sample is drawn by a hash of seed, night and
+    patient, so that it is the same on every run. `questions` asked of a patient each cost prompt and answer.
     """
-    barred = sorted((s for s in scored if s.bar), key=lambda s: s.subject_id)
+    barred = sorted((s for s in scored if s.bar and not s.since), key=lambda s: s.subject_id)
     listed, rest = _parted(scored, night, floor, seed)
     purse = _Purse(budget, answer_tokens, questions)
     drawn = [
@@ -96,7 +102,8 @@ def choose(
         for s in _drawn(rest, budget, night, seed)
         if purse.pay(s)
     ]
-    choices = [_choice(s, night, purse, threshold) for s in listed] + drawn
+    considered = [(s, _choice(s, night, purse, threshold)) for s in listed]
+    choices = [choice for s, choice in considered if choice.read or not s.since] + drawn
     sampled = {choice.subject_id for choice in drawn}
     choices += [
         Choice(s.subject_id, night, s.p_any, False, "below the shortlist's floor")
@@ -106,10 +113,22 @@ def choose(
     return choices + [Choice(s.subject_id, night, s.p_any, False, f"already {s.bar}") for s in barred]
 
 
+def still_waiting(waiting: Iterable[Scored], tonight: Iterable[Scored], choices: Iterable[Choice]) -> list[Scored]:
+    """Who waits after a night: those who waited and were neither read nor scored anew, and those it had no place for.
+
+    `tonight` are those scored on the night, `choices` what `choose` made of both.
+    """
+    chosen = {choice.subject_id: choice for choice in choices}
+    fresh = {scored.subject_id for scored in tonight}
+    left = [s for s in waiting if s.subject_id not in chosen and s.subject_id not in fresh]
+    spent = [c for c in chosen.values() if c.reason == SPENT]
+    return left + [Scored(c.subject_id, c.p_any, since=c.night) for c in spent]
+
+
 def _parted(scored: Sequence[Scored], night: date, floor: float, seed: int) -> tuple[list[Scored], list[Scored]]:
     """The shortlist, likeliest first, and the rest in the order of tonight's lot."""
     ranked = sorted((s for s in scored if not s.bar), key=lambda s: (-s.p_any, s.subject_id))
-    rest = sorted((s for s in ranked if s.p_any < floor), key=lambda s: _lot(s, night, seed))
+    rest = sorted((s for s in ranked if s.p_any < floor and not s.since), key=lambda s: _lot(s, night, seed))
     return [s for s in ranked if s.p_any >= floor], rest
 
 
@@ -117,12 +136,13 @@ def _choice(scored: Scored, night: date, purse: _Purse, threshold: float) -> Cho
     if scored.answered:
         return Choice(scored.subject_id, night, scored.p_any, True, "answered before, chart unchanged")
     if not purse.pay(scored):
-        return Choice(scored.subject_id, night, scored.p_any, False, "the night's budget was spent")
-    why = (
-        "would be alerted by the evidence arm"
-        if scored.p_any >= threshold
-        else "among the likeliest below the threshold"
-    )
+        return Choice(scored.subject_id, night, scored.p_any, False, SPENT)
+    if scored.since:
+        why = WAITED
+    elif scored.p_any >= threshold:
+        why = "would be alerted by the evidence arm"
+    else:
+        why = "among the likeliest below the threshold"
     return Choice(scored.subject_id, night, scored.p_any, True, why)
 
 

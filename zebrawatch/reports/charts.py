@@ -60,7 +60,7 @@ class Charts:
         nights = [row["known_night"] for rows in (notes, events, self.patients[subject]) for row in rows]
         sources = self._sources(notes, events)
         findings = self._findings(subject, sources)
-        night, scores = self._last_shown(subject)
+        scores = self._last_shown(subject)
         return page.AlertedPatient(
             key=f"{subject:016x}",
             sex=version["sex"],
@@ -69,7 +69,7 @@ class Charts:
             last_night=max(nights),
             episodes=self._episodes(subject),
             diseases=self._diseases(subject, scores, findings),
-            reading=self.readings.of(subject, night, scores, sources) if night else None,
+            reading=self._reading(subject, sources),
             findings=tuple(findings.values()),
             encounters=tuple(self._encounters(events)),
             notes=tuple(self._notes(notes)),
@@ -180,14 +180,21 @@ class Charts:
     def _label(self, hpo_id: str) -> str:
         return self.ontology.label(hpo_id) if hpo_id in self.ontology.terms else hpo_id
 
-    def _last_shown(self, subject: int) -> tuple[date | None, list[Mapping[str, Any]]]:
-        """The night of the score that the list last shown comes from, and that night's scores by rank."""
+    def _reading(self, subject: int, sources: Mapping[str, page.Source]) -> page.ModelReading | None:
+        """What a language model last said of the chart, beside the list that stood that night."""
+        read = self.readings.last(subject)
+        if read is None:
+            return None
+        scores = [row for row in self.candidates.get(subject, []) if row["night"] <= read]
+        return self.readings.of(subject, read, _ranked(scores), sources)
+
+    def _last_shown(self, subject: int) -> list[Mapping[str, Any]]:
+        """The scores that the list last shown comes from, by rank."""
         shown = max((row for row in self.flags[subject] if row["action"] != "withdraw"), key=lambda row: row["night"])
         names = {one["disease_id"] for one in shown["shown"]}
         scores = [row for row in self.candidates.get(subject, []) if row["night"] <= shown["night"]]
         night = max((row["night"] for row in scores if row["disease_id"] in names), default=None)
-        ranked = sorted((row for row in scores if row["night"] == night), key=lambda row: row["rank"])
-        return night, [row for row in ranked if row["rank"] > 0]
+        return _ranked([row for row in scores if row["night"] == night])
 
     def _diseases(
         self,
@@ -266,3 +273,10 @@ def _by_subject(rows: Iterable[Mapping[str, Any]]) -> dict[int, list[Mapping[str
 
 def _day(instant: Any) -> date | None:
     return instant.date() if instant else None
+
+
+def _ranked(scores: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Candidate rows of the newest night, by rank; a row of rank 0 is a score that lists nothing."""
+    night = max((row["night"] for row in scores), default=None)
+    listed = [row for row in scores if row["night"] == night and row["rank"] > 0]
+    return sorted(listed, key=lambda row: row["rank"])

@@ -34,11 +34,16 @@ class Readings:
         self._asked_of: dict[tuple[int, date], list[Mapping[str, Any]]] = {}
         for row in self.asked:
             self._asked_of.setdefault((row["subject_id"], row["night"]), []).append(row)
+        self._read = {place for place, rows in self._asked_of.items() if any(row["request_key"] for row in rows)}
+
+    def last(self, subject: int) -> date | None:
+        """The newest night whose chart of a patient was read; None where none was."""
+        return max((night for one, night in self._read if one == subject), default=None)
 
     def of(
         self, subject: int, night: date, scores: Sequence[Mapping[str, Any]], sources: Mapping[str, page.Source]
     ) -> page.ModelReading | None:
-        """What was said of a patient's chart on a night; None where it was not read. `scores` are that night's."""
+        """What was said of a patient's chart on a night; None where it was not read. `scores` stood that night."""
         asked = [row for row in self._asked_of.get((subject, night), ()) if row["request_key"] and not row["repeat"]]
         first = next((row for row in asked if row["candidate"] is None), None)
         answer = self._answer_of.get(first["request_key"]) if first else None

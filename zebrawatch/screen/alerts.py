@@ -39,13 +39,14 @@ class NightScore:
     `p_any` is P(any listed rare disease), `shown` the ranked diseases, best first (the policy cuts them at K).
     `cause` says what moved the score since the one before: evidence of the patient, `background` where the same
     evidence would not have passed under the background or release used before, `source removed` where evidence left
-    through a correction or deletion.
+    through a correction or deletion. `read`: the score of an earlier night, whose list a language model has read since.
     """
 
     night: date
     p_any: float
     shown: tuple[Shown, ...]
     cause: Cause = "evidence"
+    read: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.p_any <= 1.0 or math.isnan(self.p_any):
@@ -187,6 +188,7 @@ class PatientState:
                 "p_any": score.p_any,
                 "shown": [list(entry) for entry in score.shown],
                 "cause": score.cause,
+                "read": score.read,
             },
             "met_night": _iso(self.met_night),
             "open": self.open,
@@ -206,7 +208,11 @@ class PatientState:
             score=None
             if score is None
             else NightScore(
-                date.fromisoformat(score["night"]), score["p_any"], _entries(score["shown"]), score["cause"]
+                date.fromisoformat(score["night"]),
+                score["p_any"],
+                _entries(score["shown"]),
+                score["cause"],
+                score["read"],
             ),
             met_night=_date(values["met_night"]),
             open=values["open"],
@@ -378,7 +384,8 @@ def _while_open(
         raise ValueError("an open alert without a score")
     held, turned = policy.on(night), night in policy.turns()
     score = held.judged(state.score)
-    fresh = score.night == night
+    told = score.night == night
+    fresh = told and not score.read
     if bar is not None or score.p_any < held.floor:
         removed = fresh and score.cause == "source removed"
         reason = bar or ("source removed" if removed else POLICY if turned and not fresh else "below threshold")
@@ -386,14 +393,15 @@ def _while_open(
         return change, replace(
             state, open=False, met_night=None, withdrawn_night=night, shown=(), background_only=False
         )
-    if not fresh and not turned:
+    if not told and not turned:
         return None, state
     # An alert that a new background or policy raised is the patient's own from the first score that passes on evidence.
     earned = fresh and state.background_only and score.cause != "background" and score.p_any >= held.threshold
     if not earned and _ids(score.shown) == _ids(state.shown):
         return None, state
     state = replace(state, shown=score.shown, background_only=state.background_only and not earned)
-    moved = POLICY if not fresh else NEW_BACKGROUND if score.cause == "background" else "list changed"
+    by_background = fresh and score.cause == "background"
+    moved = POLICY if turned and not fresh else NEW_BACKGROUND if by_background else "list changed"
     return _change(held, state, score, night, "show", "threshold" if earned else moved), state
 
 
