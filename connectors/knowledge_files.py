@@ -38,7 +38,7 @@ def knowledge_files(folder: str = "") -> KnowledgeFiles:
 
     orphanet = chosen / ORPHANET_NAME if chosen and (chosen / ORPHANET_NAME).is_file() else None
     mondo = _mondo_tables(chosen) if chosen else {}
-    return KnowledgeFiles(*map(best, _HPO_NAMES), orphanet, mondo)
+    return KnowledgeFiles(best("hp.obo"), best("phenotype.hpoa"), best("genes_to_phenotype.txt"), orphanet, mondo)
 
 
 def laid_over(files: KnowledgeFiles, folder: Path) -> KnowledgeFiles:
