@@ -333,8 +333,11 @@ class NightRun:
 
     @cached_property
     def policies(self) -> PolicyHistory:
-        """The alert policy, night by night."""
-        return policies_of(self.configuration, self.knowledge)
+        """The alert policy, night by night; ConfigurationError where a replay would look at it with hindsight."""
+        found = policies_of(self.configuration, self.knowledge)
+        if self.replay is not None:
+            found.refuse_hindsight(self.nights)
+        return found
 
     @property
     def policy(self) -> AlertPolicy:

@@ -18,7 +18,6 @@ from assets.night_run import NightRun
 from assets.reading import readings_of
 from assets.record import record
 from connectors.label_file import label_file, read_labels
-from zebrawatch.engine.flags import SCORE_COLUMNS
 from zebrawatch.knowledge.annotations import first_curated
 from zebrawatch.knowledge.dates import curated_by_any_id, dated_releases
 from zebrawatch.knowledge.organ_systems import main_organ_systems
@@ -40,6 +39,7 @@ from zebrawatch.schemas import (
     SUSPICIONS,
     Table,
 )
+from zebrawatch.screen.alerts import SCORE_COLUMNS
 from zebrawatch.screen.naming import Namer, read_groups
 from zebrawatch.screen.suspicion import Suspicion, suspicions_with_phenotype_names
 

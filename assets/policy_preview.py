@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from assets.night_run import NightRun, policies_of
 from connectors.configuration import Configuration
 from connectors.lake import Lake
-from zebrawatch.engine.flags import SCORE_COLUMNS, scores_of
 from zebrawatch.errors import LakeError
 from zebrawatch.nights import NightRange
 from zebrawatch.schemas import CANDIDATES, FLAGS, PATIENTS, SUSPICIONS
+from zebrawatch.screen.alerts import SCORE_COLUMNS, scores_of
 from zebrawatch.screen.policy import Effect, Patient, PolicyHistory, facts_of_patient, preview
 
 

@@ -17,9 +17,8 @@ from zebrawatch.knowledge.ontology import Ontology
 
 DATA_VARIABLE = "ZEBRAWATCH_DATA"
 ORPHANET_NAME = "orphanet.jsonl.gz"
-MONDO_PATTERN = (
-    "mondo_exactmatch_*.sssom.tsv.gz"  # MONDO's hasDbXref tables are no exact matches: ICD10CM:E83 and the like
-)
+MONDO_PATTERN = "mondo_exactmatch_*.sssom.tsv*"  # MONDO's hasDbXref tables are no exact matches (ICD10CM:E83)
+_HPO_NAMES = ("hp.obo", "phenotype.hpoa", "genes_to_phenotype.txt")
 
 
 def knowledge_files(folder: str = "") -> KnowledgeFiles:
@@ -38,9 +37,37 @@ def knowledge_files(folder: str = "") -> KnowledgeFiles:
         return chosen / name if chosen and (chosen / name).is_file() else shipped / name
 
     orphanet = chosen / ORPHANET_NAME if chosen and (chosen / ORPHANET_NAME).is_file() else None
-    tables = sorted(chosen.glob(MONDO_PATTERN)) if chosen else []
-    mondo = {path.name.split(".")[0].removeprefix("mondo_exactmatch_"): path for path in tables}
+    mondo = _mondo_tables(chosen) if chosen else {}
     return KnowledgeFiles(best("hp.obo"), best("phenotype.hpoa"), best("genes_to_phenotype.txt"), orphanet, mondo)
+
+
+def laid_over(files: KnowledgeFiles, folder: Path) -> KnowledgeFiles:
+    """`files` with those of a folder in their place: a release is often one file, and the others stay.
+
+    KnowledgeError where the folder is missing or holds no knowledge file.
+    """
+    if not folder.is_dir():
+        raise KnowledgeError(f"The knowledge folder {folder} does not exist.")
+
+    def newer(path: Path) -> Path:
+        return folder / path.name if (folder / path.name).is_file() else path
+
+    orphanet = folder / ORPHANET_NAME if (folder / ORPHANET_NAME).is_file() else files.orphanet
+    found = KnowledgeFiles(
+        newer(files.hp_obo), newer(files.phenotype_hpoa), newer(files.genes_to_phenotype), orphanet,
+        {**files.mondo, **_mondo_tables(folder)},
+    )  # fmt: skip
+    if all(path.parent != folder for path in found.all()):
+        raise KnowledgeError(
+            f"The folder {folder} holds none of {', '.join(_HPO_NAMES)}, {ORPHANET_NAME} and {MONDO_PATTERN}."
+        )
+    return found
+
+
+def _mondo_tables(folder: Path) -> dict[str, Path]:
+    """MONDO's tables by what they map to; a packed one before a plain one."""
+    tables = [path for path in sorted(folder.glob(MONDO_PATTERN)) if path.suffix in (".gz", ".tsv")]
+    return {path.name.split(".")[0].removeprefix("mondo_exactmatch_"): path for path in tables}
 
 
 def ontology_of(files: KnowledgeFiles) -> Ontology:

@@ -13,7 +13,17 @@ import pytest
 
 from connectors.configuration import Policy
 from zebrawatch.benchmarks import assertion, burden, false_alarms, peers, phenotypes, recognise
-from zebrawatch.benchmarks.burden import THRESHOLD, Arm, Watched, exact_share, watch_folder, watch_notes
+from zebrawatch.benchmarks.burden import (
+    THRESHOLD,
+    Arm,
+    Watched,
+    exact_share,
+    middle_month,
+    own_background,
+    read_folder,
+    watch,
+    watch_notes,
+)
 from zebrawatch.benchmarks.corpora import CorpusError, packaged_ontology, read_concepts
 from zebrawatch.benchmarks.recognise import compose_notes
 from zebrawatch.screen.alerts import NightScore
@@ -216,15 +226,28 @@ def resources(folder: Path) -> Path:
 
 
 def test_a_folder_of_fhir_is_watched_night_by_night(tmp_path: Path) -> None:
-    (one,) = watch_folder(resources(tmp_path), arm())
+    (one,) = watch(read_folder(resources(tmp_path), arm()), arm().ranker)
     assert one.strata == ("under 18", "male")
     assert one.years == pytest.approx(30 / 365.25, abs=0.01)
     assert [found.night for found in one.scores] == [date(2024, 3, 1), date(2024, 3, 31)]  # CK counts from its second
 
 
+def test_a_background_of_ones_own_counts_what_was_known_before_it(tmp_path: Path) -> None:
+    (record,) = read_folder(resources(tmp_path), arm())
+    assert middle_month([record]) == date(2024, 3, 1)
+    knowledge = arm().ranker.knowledge
+    term, above = (knowledge.term_index(one) for one in ("HP:0001166", "HP:0000118"))  # arachnodactyly, and any
+    assert term is not None
+    assert above is not None
+    before, after = (own_background([record], arm(), date(2024, month, 1)) for month in (3, 4))
+    assert (before.n_patients, before.counts[term], before.fitted_through) == (0, 0, date(2024, 2, 29))
+    assert (after.n_patients, after.counts[term], after.counts[above]) == (1, 1, 1)
+    assert watch([record], arm().ranker, date(2024, 4, 1)) == []
+
+
 def test_a_folder_without_patients_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="holds no FHIR patient"):
-        watch_folder(tmp_path, arm())
+        read_folder(tmp_path, arm())
 
 
 def test_false_alarms_of_ones_own_notes_and_folder(tmp_path: Path) -> None:
@@ -236,7 +259,7 @@ def test_false_alarms_of_ones_own_notes_and_folder(tmp_path: Path) -> None:
     assert results["own"]["n"] == 2
     assert results["own"]["alerts"]["alerted"] == 0
     assert results["own"]["present_findings_per_note"] > 0
-    assert results["records"]["n"] == 1
+    assert [results[name]["n"] for name in results if name.startswith("records")] == [1, 1, 1]
     assert {"person_years", "episodes_per_1000_py", "by_threshold"} <= set(results["records"])
 
 

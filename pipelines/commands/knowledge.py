@@ -66,7 +66,12 @@ def show(
 
 @app.command()
 def update(
-    folder: Annotated[Path, typer.Option("--folder", help="Folder with the other release's files.")],
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Folder with files of another release; those it lacks stay.")
+    ] = None,
+    fetch: Annotated[
+        bool, typer.Option("--download", help="Fetch the newest HPO and MONDO files from their official addresses.")
+    ] = False,
     only_check: Annotated[bool, typer.Option("--check", help="Only say what would move; keep nothing.")] = False,
     lake: LakeOption = None,
     config: ConfigOption = None,
@@ -74,31 +79,46 @@ def update(
 ) -> None:
     """Check another release's files, say what they move, and keep a copy with checksums for knowledge.folder.
 
-    Nothing changes until knowledge.folder names that copy; the next screen then derives anew what the release changes.
+    Nothing changes until knowledge.folder names that copy. The next screen then reads texts and codes anew where the
+    terms changed, and scores with the new release; nights before it stand unless they are screened again.
     """
+    from connectors.knowledge_download import download
+    from connectors.knowledge_files import compiled, knowledge_files, laid_over, ontology_of
+    from zebrawatch.errors import ConfigurationError
     from zebrawatch.knowledge.changes import changes
+    from zebrawatch.knowledge.together import check_together
 
+    if (folder is None) != fetch:
+        raise ConfigurationError("Say where the other release is: either --folder DIR or --download.")
     found = settings(config, lake__folder=_text(lake))
     with Progress() as progress, TemporaryDirectory(prefix="zebrawatch-knowledge-") as scratch:
+        arriving = folder or Path(scratch)
+        addresses = download(arriving, say=progress.say) if folder is None else {}
+        in_use = knowledge_files(found.knowledge.folder)
+        progress.say("Reading the other release")
+        files = laid_over(in_use, arriving)
+        unknown = check_together(files, ontology_of(files))
+        other, _ = compiled(files, Path(scratch) / "compiled")
+        progress.say("Reading the release in use")
         in_lake = (found.lake_folder / "lake.json").is_file()
-        files, other, _ = _compiled(str(folder), Path(scratch), progress)
-        _, now, _ = _compiled(
-            found.knowledge.folder, found.lake_folder / "knowledge" if in_lake else Path(scratch), progress
-        )
+        now, _ = compiled(in_use, found.lake_folder / "knowledge" if in_lake else Path(scratch) / "compiled")
         moved = changes(now, other)
-        versions = {"before": now.version, "after": other.version}
+        kept = None if only_check else _keep(files, other, addresses, found.state_folder / "knowledge")
+    versions = {"before": now.version, "after": other.version}
     print(f"version: {now.version} now, {other.version} then")
     for line in _moved(moved):
         print(line)
-    kept = None if only_check else _keep(files, other, found.state_folder / "knowledge")
+    if unknown.unknown:
+        print(f"{unknown.unknown:,} of {unknown.rows:,} annotations speak of terms that this ontology does not have.")
     if kept is not None:
         print(f'To use it, set knowledge.folder = "{kept}" in the configuration, or ZEBRAWATCH_KNOWLEDGE__FOLDER.')
     if json_line:
         counts = {name: len(ids) for name, ids in _kinds(moved).items()}
-        print(json.dumps({**versions, "releases": moved.releases, **counts, "folder": _text(kept)}))
+        rows = {"annotations": unknown.rows, "annotations_unknown": unknown.unknown}
+        print(json.dumps({**versions, "releases": moved.releases, **counts, **rows, "folder": _text(kept)}))
 
 
-def _keep(files: KnowledgeFiles, knowledge: Knowledge, place: Path) -> Path:
+def _keep(files: KnowledgeFiles, knowledge: Knowledge, addresses: Mapping[str, str], place: Path) -> Path:
     """A copy of all files under their common checksum, with `checksums.json`; whole or not at all."""
     from connectors.knowledge_files import checksum
 
@@ -112,7 +132,9 @@ def _keep(files: KnowledgeFiles, knowledge: Knowledge, place: Path) -> Path:
         content = path.read_bytes()
         (arriving / path.name).write_bytes(content)
         sums[path.name] = hashlib.sha256(content).hexdigest()
-    record = {"version": knowledge.version, "releases": dict(knowledge.releases), "sha256": sums}
+    record = {
+        "version": knowledge.version, "releases": dict(knowledge.releases), "sha256": sums, "fetched_from": addresses
+    }  # fmt: skip
     (arriving / "checksums.json").write_text(json.dumps(record, indent=1) + "\n")
     arriving.rename(kept)
     return kept

@@ -1,8 +1,11 @@
-"""`zebrawatch policy`: the alert policy's file: is it sound, what holds, and what would a change have done."""
+"""`zebrawatch policy`: the alert policy's file: is it sound, what holds, what would a change have done, which threshold
+gives a wanted burden."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +16,8 @@ from pipelines.commands.options import ConfigOption, JsonOption, LakeOption, ope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from assets.policy_threshold import Proposal
+    from zebrawatch.outcome.thresholds import Measured, Stretch
     from zebrawatch.screen.policy import PolicyEntry
 
 app = typer.Typer(no_args_is_help=True, help="The alert policy: thresholds, suspensions, diseases never screened for.")
@@ -95,6 +100,97 @@ def preview(
                 }
             )
         )
+
+
+@app.command()
+def threshold(
+    alerts_per_week: Annotated[
+        float | None, typer.Option("--alerts-per-week", help="At most so many new alerts a week, in all.")
+    ] = None,
+    false_per_1000: Annotated[
+        float | None,
+        typer.Option("--false-per-1000", help="At most so many false alerts per 1,000 patients in 12 months."),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Choose on the nights up to this one (default: the protocol's split)."),
+    ] = None,
+    upper: Annotated[
+        bool, typer.Option("--upper", help="Keep the upper end of the 95 % interval to it, not only the estimate.")
+    ] = False,
+    lake: LakeOption = None,
+    config: ConfigOption = None,
+    json_line: JsonOption = False,
+) -> None:
+    """Choose the threshold for a wanted burden on one stretch of nights, and judge it on the later ones.
+
+    Stored scores are folded again, without Spark. Nothing is written: the entry to paste into the policy file is shown.
+    """
+    from assets.policy_threshold import propose
+    from zebrawatch.outcome.thresholds import Wanted
+
+    found = settings(config, lake__folder=str(lake) if lake else None)
+    wanted = Wanted(alerts_per_week, false_per_1000, upper)
+    opened = open_lake(lake)
+    proposal = propose(found, opened, wanted, until.date() if until else None)
+    choice = proposal.choice
+    kind = opened.about().get("data_kind", "real")
+    print(f"Wanted: {wanted.sentence()}. Threshold: {choice.threshold:g} ({kind} data)")
+    columns = {"chosen on": choice.chosen, "judged on": choice.judged, "of whom new": choice.judged_newcomers}
+    for name, rows in _compared(columns).items():
+        print(f"{name:38} " + " ".join(f"{text:>26}" for text in rows))
+    if choice.judged.followed_days_max < 365:
+        print(
+            f"Nobody was followed for 12 months on the judged nights: {choice.judged.followed_days_max} days at most."
+        )
+    if not choice.kept:
+        print("The judged nights did not keep to the burden. Choose anew on more nights, or ask for less.")
+    print("Alerts whose patient has been followed for less than two years, without a rare disease, count as false.")
+    print("Entry for the policy file:\n")
+    print(_entry_of(proposal))
+    if json_line:
+        print(json.dumps({**asdict(choice), "kept": choice.kept, "fitted_through": choice.fitted_through}, default=str))
+
+
+def _compared(columns: Mapping[str, Stretch]) -> dict[str, list[str]]:
+    """Rows of figures by name, a cell for each stretch."""
+    listed = list(columns.values())
+    return {
+        "": list(columns),
+        "nights": [str(one.nights) for one in listed],
+        "patients": [f"{one.patients:,}" for one in listed],
+        "new alerts": [f"{one.alerts:,}" for one in listed],
+        "new alerts a week": [_measured(one.alerts_per_week, 2) for one in listed],
+        "false alerts per 1,000 in 12 months": [_measured(one.false_per_1000, 1) for one in listed],
+        "new alerts per 1,000 patient-years": [_measured(one.episodes_per_1000_py, 1) for one in listed],
+        "at-risk pairs shown before suspicion": [
+            f"{one.prioritised} of {one.at_risk}" if one.at_risk else "-" for one in listed
+        ],
+    }
+
+
+def _measured(one: Measured, digits: int) -> str:
+    if one.value is None:
+        return "-"
+    interval = f" [{one.ci95.low:.{digits}f}, {one.ci95.high:.{digits}f}]" if one.ci95 else ""
+    return f"{one.value:.{digits}f}{interval}"
+
+
+def _entry_of(proposal: Proposal) -> str:
+    """The lines to paste; who decides and why is for people to say."""
+    choice, held = proposal.choice, proposal.held
+    lines = [
+        "[[policy]]",
+        f"from = {proposal.first_night}",
+        'by = ""          # who decides',
+        f'why = "Chosen on the nights to {choice.fitted_through} for {choice.wanted.sentence()}."',
+        f"threshold = {choice.threshold:g}",
+        f"fitted_through = {choice.fitted_through}",
+        f"shown = {held.k}",
+        f"persistence_nights = {held.persistence_nights}",
+        f"same_episode_days = {held.same_episode_days}",
+    ]
+    return "\n".join(lines)
 
 
 def _by_disease(title: str, now: Mapping[str, int], then: Mapping[str, int]) -> None:

@@ -1,8 +1,9 @@
 """The alerts that people without a rare disease would raise: the evidence arm from text to alert, without Spark.
 
 The same pure parts a night uses (recogniser, labs and codes, chart, ranker, alert policy) over notes that stand alone
-or over a folder of FHIR NDJSON. The background is the annotations' (no hospital is large enough here), so these are the
-alerts of a new site. Masking by what a document names is left out: it only ever lowers a score.
+or over a folder of FHIR NDJSON. With the annotations' background these are the alerts of a new site; a folder is also
+watched over its later half against the background of its own patients' earlier half, as a site has it after a while.
+Masking by what a document names is left out: it only ever lowers a score.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import hashlib
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,16 +108,18 @@ def watch_notes(notes: Sequence[Mapping[str, str]], arm: Arm) -> list[Watched]:
 
 
 @dataclass
-class _Record:
+class Record:
+    """What is known of one patient."""
+
     people: list[Demographics] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     lab_values: list[tuple[DatedFinding, str, date]] = field(default_factory=list)
     nights: set[date] = field(default_factory=set)
 
 
-def watch_folder(folder: Path, arm: Arm, progress: Callable[[str], None] = lambda _: None) -> list[Watched]:
-    """Everyone in a folder of FHIR R4 NDJSON, night by night. CorpusError where it holds no patient."""
-    records: dict[int, _Record] = defaultdict(_Record)
+def read_folder(folder: Path, arm: Arm, progress: Callable[[str], None] = lambda _: None) -> list[Record]:
+    """Everyone in a folder of FHIR R4 NDJSON. CorpusError where it holds no patient."""
+    records: dict[int, Record] = defaultdict(Record)
     born: dict[int, date | None] = {}
     read: dict[str, list[Mention]] = {}
     for kind, row in _rows(folder):
@@ -136,11 +139,41 @@ def watch_folder(folder: Path, arm: Arm, progress: Callable[[str], None] = lambd
                 record.findings.extend(_of_note(row, known, arm, read))
             else:
                 _add_event(row, known, born.get(subject), record, arm)
-    people = {subject: record for subject, record in records.items() if record.people and record.nights}
+    people = [record for record in records.values() if record.people and record.nights]
     if not people:
         raise CorpusError(f"The folder {folder} holds no FHIR patient with a record: give one of NDJSON files by type.")
     progress(f"{len(people)} patients read")
-    return [_watched(record, arm) for record in people.values()]
+    for record in people:
+        _confirm(record)
+    return people
+
+
+def middle_month(records: Sequence[Record]) -> date:
+    """First day of the month in the middle of all nights on which something became known."""
+    nights = [night for record in records for night in record.nights]
+    return (min(nights) + (max(nights) - min(nights)) / 2).replace(day=1)
+
+
+def own_background(records: Sequence[Record], arm: Arm, since: date) -> Background:
+    """P(finding | these patients), of what was known before `since`, the first day of a month."""
+    knowledge = arm.ranker.knowledge
+    eve = since - timedelta(days=1)
+    patients: Counter[str] = Counter()
+    for record in records:
+        had = {one.hpo_id for one in record.findings if one.assertion in ("present", "historical") and one.stands(eve)}
+        terms = [term for hpo_id in had if (term := knowledge.term_index(hpo_id)) is not None]
+        patients.update({knowledge.terms[up] for term in terms for up in knowledge.ancestors(term).tolist()})
+    seen = sum(min(record.nights) < since for record in records)
+    return Background.from_counts(knowledge, f"{since:%Y-%m}", seen, patients)
+
+
+def watch(records: Sequence[Record], ranker: Ranker, since: date | None = None) -> list[Watched]:
+    """Scores night by night from `since` on (default: from each one's first night), of all who have a night then."""
+    return [
+        _watched(record, ranker, since or min(record.nights), since)
+        for record in records
+        if since is None or max(record.nights) >= since
+    ]
 
 
 def _rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -166,7 +199,7 @@ def _of_note(row: Mapping[str, Any], known: date, arm: Arm, read: dict[str, list
         )  # fmt: skip
 
 
-def _add_event(row: Mapping[str, Any], known: date, born: date | None, record: _Record, arm: Arm) -> None:
+def _add_event(row: Mapping[str, Any], known: date, born: date | None, record: Record, arm: Arm) -> None:
     event = EventFields(*(row[name] for name in EventFields._fields))
     for one in findings_of_event(event, arm.code_map, born):
         if one.abnormal_values > 1 and one.assertion == "present":
@@ -181,20 +214,24 @@ def _of_value(hpo_id: str, assertion: str, origin: str, source: str, row: Mappin
     )
 
 
-def _watched(record: _Record, arm: Arm) -> Watched:
+def _confirm(record: Record) -> None:
+    """Add the values that count from their second."""
     values = sorted(record.lab_values, key=lambda one: (one[2], str(one[0].time), one[1]))
     sure = {id(one) for one in confirmed([value for value, _, _ in values])}
     for value, source, known in values:
         assertion = "present" if id(value) in sure else AWAITING
         row = {"event_time": value.time}
         record.findings.append(_of_value(value.finding.hpo_id, assertion, "lab", source, row, known))
+
+
+def _watched(record: Record, ranker: Ranker, first: date, month_start: date | None) -> Watched:
     chart = Chart(record.findings, record.people)
-    first, last = min(record.nights), max(record.nights)
+    last = max(record.nights)
     scores = tuple(
         NightScore(
             turn.night,
-            arm.ranker.rank(
-                chart.evidence(turn.night, turn.night.replace(day=1)), chart.person(turn.night), top=1
+            ranker.rank(
+                chart.evidence(turn.night, month_start or turn.night.replace(day=1)), chart.person(turn.night), top=1
             ).p_any,
             (),
         )

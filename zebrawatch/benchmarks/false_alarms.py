@@ -18,9 +18,20 @@ from typing import Any
 import numpy as np
 
 from zebrawatch.benchmarks.bootstrap import Floats, interval
-from zebrawatch.benchmarks.burden import Arm, by_stratum, simulated_patients, watch_folder, watch_notes
+from zebrawatch.benchmarks.burden import (
+    Arm,
+    Record,
+    by_stratum,
+    middle_month,
+    own_background,
+    read_folder,
+    simulated_patients,
+    watch,
+    watch_notes,
+)
 from zebrawatch.benchmarks.corpora import packaged_ontology, read_notes, stem_of
 from zebrawatch.benchmarks.results import Results
+from zebrawatch.evidence.ranking import Ranker
 from zebrawatch.evidence.recogniser import Recogniser
 from zebrawatch.knowledge.ontology import Ontology
 
@@ -46,14 +57,25 @@ def run(
         if path.is_dir():
             progress(f"{path}: alerts of whole records")
             name = "clinosim (made)" if not files else path.name
-            alerts = by_stratum(watch_folder(path, arm, progress), seed)
-            results[name] = alerts | {"seconds": time.perf_counter() - began}
+            results |= _of_folder(name, read_folder(path, arm, progress), arm, seed)
+            results[name]["seconds"] = time.perf_counter() - began
             continue
         progress(f"{stem_of(path)}: findings and alerts by stratum")
         notes = list(read_notes(path))
         found = _findings(notes, arm.recogniser, ontology, seed)
         results[stem_of(path)] = found | {"alerts": by_stratum(watch_notes(notes, arm), seed)}
     return results
+
+
+def _of_folder(name: str, records: Sequence[Record], arm: Arm, seed: int) -> Results:
+    """Alerts of whole records as at a new site; over their later half, with and without a background of their own."""
+    since = middle_month(records)
+    own = Ranker(arm.ranker.knowledge, own_background(records, arm, since))
+    return {
+        name: by_stratum(watch(records, arm.ranker), seed),
+        f"{name}, later half": by_stratum(watch(records, arm.ranker, since), seed),
+        f"{name}, later half, own background": by_stratum(watch(records, own, since), seed),
+    }
 
 
 def _findings(notes: Sequence[dict[str, str]], recogniser: Recogniser, ontology: Ontology, seed: int) -> dict[str, Any]:

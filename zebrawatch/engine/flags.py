@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -18,10 +17,18 @@ from zebrawatch.reasoning.answers import JudgedAnswer
 from zebrawatch.reasoning.fusion import Listed, join
 from zebrawatch.reasoning.rows import judged_of
 from zebrawatch.schemas import FLAGS, SUSPICIONS
-from zebrawatch.screen.alerts import Facts, NightScore, PatientState, Policy, Shown, Span, fold
+from zebrawatch.screen.alerts import (
+    SCORE_COLUMNS,
+    Facts,
+    NightScore,
+    PatientState,
+    Policy,
+    Shown,
+    Span,
+    fold,
+    scores_of,
+)
 from zebrawatch.screen.suspicion import first_suspicions
-
-SCORE_COLUMNS = ("subject_id", "night", "rank", "disease_id", "disease_name", "posterior", "log10_lr", "p_any", "cause")
 
 
 @dataclass(frozen=True)
@@ -95,17 +102,6 @@ def changes_of(row: Mapping[str, Any], folding: Folding) -> list[dict[str, Any]]
     return [
         {key: value for key, value in change.as_row(str(nights)).items() if key != "night_range"} for change in changes
     ]
-
-
-def scores_of(rows: Iterable[Mapping[str, Any]]) -> list[NightScore]:
-    """A patient's scores, one a night, of candidate rows; a row of rank 0 is a score that lists nothing."""
-    ordered = sorted(rows, key=lambda row: (row["night"], row["rank"]))
-    scores = []
-    for night, group in groupby(ordered, key=lambda row: row["night"]):
-        listed = list(group)
-        shown = tuple(Shown(*(row[name] for name in Shown._fields)) for row in listed if row["rank"] > 0)
-        scores.append(NightScore(night, listed[0]["p_any"], shown, listed[0]["cause"]))
-    return scores
 
 
 def joined(scores: Sequence[NightScore], answers: Iterable[Mapping[str, Any]]) -> list[NightScore]:

@@ -28,10 +28,13 @@ _BELOW = r"(?:<|≤|below|less than|under)"
 _ABOVE = r"(?:>|≥|above|over|greater than|more than)"
 _GROWTH = re.compile(
     rf"(?P<side>{_BELOW}|{_ABOVE})\s*(?:the\s+)?{_ORDINAL}\s*(?:per)?(?:centile|percentile)"
+    r"|(?P<bare>\d{1,2}(?:\.\d)?)\s?(?:st|nd|rd|th)\s*(?:per)?centile"
+    r"|(?:SDS?|z[- ]?scores?)\s*(?:of|was|is|at|[:=])?\s*(?P<zsign>[-−–+])\s?(?P<z>\d(?:\.\d{1,2})?)\b"
     rf"|(?P<sign>[-−–+])\s?(?P<sds>\d(?:\.\d{{1,2}})?)\s*(?:SDS?|standard deviations?|z)\b"
     rf"|(?P<many>\d(?:\.\d{{1,2}})?)\s*(?:SDS?|standard deviations?)\s+(?P<way>{_BELOW}|{_ABOVE})",
     re.IGNORECASE,
 )
+_RANGE = re.compile(r"(?:st|nd|rd|th)?\s*(?:and|to|[-–])\s*(?:the\s+)?\Z", re.IGNORECASE)
 _REACH = 60
 """Characters between the name of a measure and its place on a growth chart."""
 _MOST_IN_SENTENCE = 2000
@@ -116,8 +119,7 @@ def _in_sentence(text: str, begin: int, end: int) -> Iterator[Value]:
         limits = _limits()[name.group(1).lower()]
         stop = min(end, after.start() if after else end)
         if limits[0].kind.startswith("growth"):
-            place = _GROWTH.search(text, name.end(), min(stop, name.end() + _REACH))
-            side = _side(place) if place else ""
+            place, side = _on_chart(text, name.end(), min(stop, name.end() + _REACH))
             if place and side:
                 yield Value(name.start(), place.end(), next(one.hpo_id for one in limits if one.kind.endswith(side)))
             continue
@@ -128,17 +130,32 @@ def _in_sentence(text: str, begin: int, end: int) -> Iterator[Value]:
                 yield Value(name.start(), value.end(2) if value.group(2) else value.end(1), term)
 
 
+def _on_chart(text: str, begin: int, end: int) -> tuple[re.Match[str] | None, str]:
+    """The first place on a growth chart that is told, and its side; a centile between others is passed over."""
+    for place in _GROWTH.finditer(text, begin, end):
+        side = _side(place)
+        if side == "above" and place.group("bare") and _RANGE.search(text, begin, place.start()):
+            continue  # "between the 2nd and 98th centile" is a range, not a place
+        if side or not place.group("bare"):
+            return place, side
+    return None, ""
+
+
 def _side(place: re.Match[str]) -> str:
     """`below` or `above` where the place on the chart is beyond two SD or the 3rd or 97th centile."""
+    if place.group("bare"):
+        on = float(place.group("bare"))  # on the 3rd centile itself is not below it
+        return "below" if on < 3 else "above" if on > 97 else ""
     if place.group("side"):
         centile = float(place.group(2))
         below = re.match(_BELOW, place.group("side"), re.IGNORECASE) is not None
         return "below" if below and centile <= 3 else "above" if not below and centile >= 97 else ""
-    deviations = float(place.group("sds") or place.group("many"))
+    deviations = float(place.group("sds") or place.group("z") or place.group("many"))
     if deviations < 2:
         return ""
-    if place.group("sign"):
-        return "above" if place.group("sign") == "+" else "below"
+    sign = place.group("sign") or place.group("zsign")
+    if sign:
+        return "above" if sign == "+" else "below"
     return "below" if re.match(_BELOW, place.group("way"), re.IGNORECASE) else "above"
 
 

@@ -211,7 +211,12 @@ def _gap_flag(
     if kind == _BULLET_CHAR:
         return BULLET if fresh_line else OTHER
     if kind == _QUESTION_CHAR:
-        return DOUBT if wordy_after and not wordy_before else QUESTION
+        if wordy_after and not wordy_before:
+            return DOUBT
+        # "? scoliosis" at the beginning of a line or after a mark; "seizures ? No" asks of what stands before
+        begins = fresh_line or gap & (STOP | COMMA | COLON | SEMICOLON | OPEN) != 0
+        follows = after == _BLANK_CHAR and _class_at(points, at + 2, classes) in (_LETTER, _DIGIT)
+        return DOUBT if begins and follows and not wordy_before else QUESTION
     if kind == _CLOSE_CHAR:
         blank_box = before in (_BLANK_CHAR, _OPEN_CHAR) and gap & OPEN
         return (CLOSE | EMPTY_BOX) if blank_box and points[at] == 93 else CLOSE

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import groupby
 from typing import Any, Literal, NamedTuple, Protocol
 
 from zebrawatch.nights import NightRange
@@ -53,6 +54,21 @@ class NightScore:
             raise ValueError(
                 f"P(any listed rare disease) of night {self.night} must lie between 0 and 1, not {self.p_any}"
             )
+
+
+SCORE_COLUMNS = ("subject_id", "night", "rank", "disease_id", "disease_name", "posterior", "log10_lr", "p_any", "cause")
+"""Columns of schemas.CANDIDATES that make scores."""
+
+
+def scores_of(rows: Iterable[Mapping[str, Any]]) -> list[NightScore]:
+    """A patient's scores, one a night, of candidate rows; a row of rank 0 is a score that lists nothing."""
+    ordered = sorted(rows, key=lambda row: (row["night"], row["rank"]))
+    scores = []
+    for night, group in groupby(ordered, key=lambda row: row["night"]):
+        listed = list(group)
+        shown = tuple(Shown(*(row[name] for name in Shown._fields)) for row in listed if row["rank"] > 0)
+        scores.append(NightScore(night, listed[0]["p_any"], shown, listed[0]["cause"]))
+    return scores
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class _Entry(BaseModel):
     suspended: tuple[DiseaseId, ...] = ()
     suppressed: tuple[DiseaseId, ...] = ()
     thresholds: dict[DiseaseId, Share] = {}
+    fitted_through: date | None = None
 
 
 class _File(BaseModel):
@@ -55,13 +56,17 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class PolicyEntry:
-    """What holds from a night on, who decided it, and why. `never` are diseases left out before scoring."""
+    """What holds from a night on, who decided it, and why. `never` are diseases left out before scoring.
+
+    `fitted_through`: the last night that had a part in the choice of the threshold, where it was chosen on nights.
+    """
 
     since: date
     by: str
     why: str
     policy: AlertPolicy
     never: frozenset[str] = frozenset()
+    fitted_through: date | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,17 @@ class PolicyHistory:
     def turns(self) -> frozenset[date]:
         """Nights on which the policy changes."""
         return frozenset(one.since for one in self.entries[1:])
+
+    def refuse_hindsight(self, nights: NightRange) -> None:
+        """ConfigurationError where a threshold would hold on a night that had a part in its choice (OUTCOMES).
+
+        Only the first entry can, because it also holds before its own night.
+        """
+        through = self.entry(nights.first).fitted_through
+        if through is not None and nights.first <= through:
+            raise ConfigurationError(
+                f"The policy's threshold was chosen on nights up to {through}: a replay under it begins on a later one."
+            )
 
     def digest(self, through: date) -> str:
         """Of all that held up to a night, first 16 hex digits of a sha256: entries for later nights change nothing."""
@@ -146,12 +162,17 @@ def _entry(entry: _Entry, path: Path, canonical: Mapping[str, str] | None) -> Po
             f"The policy file {path} has a mistake: in the entry from {entry.since} withdraw_below lies above "
             "threshold."
         )
+    if entry.fitted_through is not None and entry.fitted_through >= entry.since:
+        raise ConfigurationError(
+            f"The policy file {path} has a mistake: the entry from {entry.since} was fitted through "
+            f"{entry.fitted_through}, so it may hold from the night after that at the earliest."
+        )
     policy = AlertPolicy(
         entry.threshold, entry.shown, entry.persistence_nights, entry.same_episode_days, entry.withdraw_below,
         frozenset(map(known, entry.suspended)) | never, frozenset(map(known, entry.suppressed)),
         tuple(sorted((known(name), share) for name, share in entry.thresholds.items())),
     )  # fmt: skip
-    return PolicyEntry(entry.since, entry.by, entry.why, policy, never)
+    return PolicyEntry(entry.since, entry.by, entry.why, policy, never, entry.fitted_through)
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -10,31 +10,22 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from zebrawatch.benchmarks.cases import leaders
 from zebrawatch.benchmarks.published_cases.selection import PublishedCase
-from zebrawatch.engine.flags import SCORE_COLUMNS, scores_of
-from zebrawatch.nights import NightRange
 from zebrawatch.outcome import burden as burdens
-from zebrawatch.outcome.episodes import episodes_of
+from zebrawatch.outcome import thresholds
 from zebrawatch.outcome.intervals import Resample
-from zebrawatch.outcome.lead_time import lead_time
 from zebrawatch.outcome.matching import Matcher
-from zebrawatch.outcome.observation import night_value, observed, records
-from zebrawatch.outcome.pairs import PairTable, pairs
-from zebrawatch.outcome.protocol import Protocol
+from zebrawatch.outcome.observation import observed, records
 from zebrawatch.outcome.summary import Replay
-from zebrawatch.schemas import FLAGS
-from zebrawatch.screen.alerts import AlertPolicy, Facts, NightScore, PatientState, Span, fold
 
 MOST_FALSE = 5.0
 """EVALUATION: upper bound of false alerts per 1,000 patients in 12 months."""
 BUDGETS = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
-DRAWS = 500
-"""Bootstrap draws while a threshold is sought; the reported figures use the protocol's."""
 
 
 def half_of(cases: Sequence[PublishedCase]) -> dict[str, str]:
@@ -102,7 +93,7 @@ def burden_of(
     new = [one for one in classified if not one.episode.backlog]
 
     def cumulative(group: Collection[int] | None) -> tuple[float, float]:
-        own = exposed if group is None else _restricted(exposed, group)
+        own = exposed if group is None else thresholds.restricted(exposed, group)
         told = burdens.cumulative(
             [one for one in new if group is None or one.episode.subject_id in group],
             (*burdens.FALSE, burdens.UNDETERMINED), own, resample, horizon_days,
@@ -116,114 +107,29 @@ def burden_of(
     )  # fmt: skip
 
 
-def _restricted(exposed: burdens.Exposure, group: Collection[int]) -> burdens.Exposure:
-    keep = [place for place, subject in enumerate(exposed.subjects) if subject in group]
-    subjects = tuple(exposed.subjects[place] for place in keep)
-    return replace(exposed, subjects=subjects, days=exposed.days[keep])
-
-
-class Trial:
-    """Alerts of one set of patients at any threshold, from stored scores; what does not depend on it is made once."""
-
-    def __init__(self, replay: Replay, matcher: Matcher, protocol: Protocol) -> None:
-        self._replay, self._matcher, self._protocol = replay, matcher, protocol
-        self._table: PairTable = pairs(
-            people=replay.people, suspicions=replay.suspicions, matcher=matcher, first_screened_night=replay.first,
-            last_night=replay.last, labels=replay.labels, groups=replay.groups, gene_symbols=replay.gene_symbols,
-            merged=dict(replay.merged), prevalent_days=protocol.windows.prevalent_days,
-        )  # fmt: skip
-        self._facts = _facts(replay)
-        self._points: dict[float, Point] = {}
-        self._scores = _scores(replay.candidates[replay.candidates["rank"] <= protocol.estimand.k])
-        suspected = {s: facts.suspected_night for s, facts in self._facts.items() if facts.suspected_night is not None}
-        self._exposed = burdens.exposure(replay.people, self._table.rows, suspected, replay.first)
-        self._people = [person.subject_id for person in observed(replay.people)]
-        self._resample = Resample(self._people, draws=DRAWS, seed=protocol.resampling.seed)
-
-    @property
-    def thresholds(self) -> list[float]:
-        """Every threshold at which another patient joins the alerted, in ascending order."""
-        return sorted({max(score.p_any for score in scores) for scores in self._scores.values()})
-
-    def flags(self, threshold: float) -> pd.DataFrame:
-        """Rows of FLAGS at a threshold."""
-        alert = self._protocol.alert
-        policy = AlertPolicy(threshold, self._protocol.estimand.k, alert.persistence_nights, alert.same_episode_days)
-        nights = NightRange(self._replay.first, self._replay.last)
-        rows = []
-        for subject, scores in sorted(self._scores.items()):
-            if max(score.p_any for score in scores) < threshold:
-                continue
-            facts = self._facts.get(subject, Facts())
-            changes, _ = fold(policy, PatientState(subject), scores, facts, nights, nights.first)
-            rows += [change.as_row(str(nights)) for change in changes]
-        return pd.DataFrame(rows, columns=FLAGS.schema.names)
+class Trial(thresholds.Trial):
+    """Alerts of one half at any threshold, with what the benchmark counts: labelled pairs, and Burden."""
 
     def at(self, threshold: float) -> Point:
         """Share and burden at a threshold, by the protocol's rules."""
-        if threshold not in self._points:
-            self._points[threshold] = self._at(threshold)
-        return self._points[threshold]
+        hits, at_risk = self.prioritised(threshold)
+        alerts = self.alerts(threshold)
+        return Point(threshold, hits / at_risk if at_risk else None, self.burden(alerts), len(alerts))
 
-    def _at(self, threshold: float) -> Point:
-        episodes = episodes_of(self.flags(threshold))
-        rows = lead_time(self._table.rows, episodes, None, self._matcher)
-        at_risk = rows[(rows["label_source"] == "labels") & (rows["pair_class"] == "at risk")]
-        windows = self._protocol.windows
-        classified = burdens.classify(
-            episodes, self._replay.people, self._table.rows, self._matcher, self._replay.first, windows.follow_up_days
-        )
-        share = float(at_risk["prioritised"].eq(True).mean()) if len(at_risk) else None
-        return Point(threshold, share, self.burden(classified), sum(not one.episode.backlog for one in classified))
-
-    def burden(self, classified: Sequence[burdens.Classified], draws: int = DRAWS) -> Burden:
+    def burden(self, classified: Sequence[burdens.Classified], draws: int = thresholds.DRAWS) -> Burden:
         """The burden of classified episodes of these patients."""
-        seed = self._protocol.resampling.seed
-        resample = self._resample if draws == DRAWS else Resample(self._people, draws=draws, seed=seed)
+        people = [person.subject_id for person in observed(self.replay.people)]
+        seed = self.protocol.resampling.seed
+        resample = self.resample if draws == self.draws else Resample(people, draws=draws, seed=seed)
         return burden_of(
-            classified, self._exposed, resample, prevalence=self._protocol.prevalence.per_person[0],
-            horizon_days=self._protocol.windows.horizon_days,
+            classified, self.exposed, resample, prevalence=self.protocol.prevalence.per_person[0],
+            horizon_days=self.protocol.windows.horizon_days,
         )  # fmt: skip
 
     def threshold_for(self, most_false: float, bound: str = "standard_upper") -> float:
-        """The lowest threshold whose `bound` (a field of Burden) keeps to `most_false`; 1 where none does.
-
-        Found by bisection: fewer alerts are raised the higher the threshold.
-        """
-        values = self.thresholds
-        low, high = 0, len(values)
-        while low < high:
-            middle = (low + high) // 2
-            if getattr(self.at(values[middle]).burden, bound) <= most_false:
-                high = middle
-            else:
-                low = middle + 1
-        return values[low] if low < len(values) else 1.0
-
-
-def _facts(replay: Replay) -> dict[int, Facts]:
-    found: dict[int, Facts] = {}
-    for row in records(replay.suspicions, ("subject_id", "known_night")):
-        subject, night = int(row["subject_id"]), night_value(row["known_night"])
-        earlier = found.get(subject, Facts()).suspected_night
-        if night is not None and (earlier is None or night < earlier):
-            found[subject] = Facts(suspected_night=night)
-    for person in observed(replay.people):
-        if person.death is not None:
-            found[person.subject_id] = replace(found.get(person.subject_id, Facts()), died=(Span(person.death),))
-    return found
-
-
-def _scores(candidates: pd.DataFrame) -> dict[int, list[NightScore]]:
-    found: dict[int, list[NightScore]] = {}
-    rows = records(candidates, SCORE_COLUMNS)
-    by_subject: dict[int, list[dict[str, Any]]] = {}
-    for row in rows:
-        row["night"] = night_value(row["night"])
-        by_subject.setdefault(int(row["subject_id"]), []).append(row)
-    for subject, own in by_subject.items():
-        found[subject] = scores_of(own)
-    return found
+        """The lowest threshold whose `bound` (a field of Burden) keeps to `most_false`; 1 where none does."""
+        found = self.lowest_threshold(most_false, lambda alerts: float(getattr(self.burden(alerts), bound)))
+        return 1.0 if found is None else found
 
 
 # -- where cases are lost ----------------------------------------------------------------------------------------------
