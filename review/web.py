@@ -25,6 +25,7 @@ from review.audit_trail import SECURITY, Deed, record
 from review.records import Records
 from review.sessions import Limits, Session
 from zebrawatch.errors import ZebrawatchError
+from zebrawatch.reports.pages import signed
 from zebrawatch.reports.pictures import diverging_bar
 from zebrawatch.reports.risk import MEANING as RISK_MEANING
 from zebrawatch.reports.statement import Provenance, statement
@@ -95,8 +96,6 @@ class Site:
             loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )  # fmt: skip
-        from review.chart import signed
-
         environment.globals.update(signed=signed, diverging_bar=diverging_bar, risk_meaning=RISK_MEANING)
         environment.filters["short"] = lambda key: key[:8]
         environment.filters["lower_first"] = lambda text: text[:1].lower() + text[1:]
