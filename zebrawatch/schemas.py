@@ -469,7 +469,7 @@ FLAGS = Table(
             "reason",
             pa.string(),
             "why: threshold / below threshold / suspected / died / restricted / merged / source removed / "
-            "list changed / new background / policy",
+            "list changed / new background / policy / budget (was due before, and waited)",
         ),
         _column("met_night", pa.date32(), "night on which the condition was first met"),
         _column("p_any", pa.float64(), "posterior of any listed rare disease that night"),
