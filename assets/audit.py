@@ -43,7 +43,13 @@ from zebrawatch.schemas import (
 from zebrawatch.timeline.lineage import RawLine, lines_about
 
 COMPARED = (PATIENTS, NOTES, EVENTS, FINDINGS, NAMINGS, CANDIDATES, SUSPICIONS, FLAGS)
-_OF_THE_RUN = ("nights", "data", "pulls", "schema")  # differ between any two runs, and say nothing about how
+_OF_THE_RUN = (
+    "nights",
+    "data",
+    "pulls",
+    "percentage",
+    "schema",
+)  # differ between any two runs, and say nothing about how
 
 
 @dataclass(frozen=True)

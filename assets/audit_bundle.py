@@ -102,7 +102,7 @@ def _flag_audit(
         verdict=verdict_of(made),
         sound=not made.differs,
         provenance=reporting.provenance_of(run),
-        patient=reporting.alerted_patient(run, flag.subject_id),
+        patient=reporting.alerted_patient(run, flag.subject_id, night.identity),
         changes=tuple(_change(row) for row in rows),
         checks=tuple(
             page.Check(

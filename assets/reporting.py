@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from time import monotonic
@@ -18,6 +18,7 @@ from connectors.lake import Lake
 from connectors.mlflow_runs import flatten_identity
 from zebrawatch.nights import NightRange
 from zebrawatch.outcome.metrics import metrics_of
+from zebrawatch.outcome.percentage import Percentage
 from zebrawatch.outcome.summary import Outcome
 from zebrawatch.reports import data as page
 from zebrawatch.reports.charts import NOTE_COLUMNS, ChartRows, Charts
@@ -53,10 +54,11 @@ class Pages:
 def write_reports(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], folder: Path) -> Pages:
     """Write both reports and the aggregate figures below `folder` (in the lake)."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    provenance = provenance_of(run)
+    percentage = Percentage.from_json(identity.get("percentage"))
+    provenance = replace(provenance_of(run), local_validation=percentage.words if percentage else None)
     flat = flatten_identity(identity)
     patients = folder / "patients.html"
-    patients.write_text(patient_report(_patient_report(run, provenance, flat)), encoding="utf-8")
+    patients.write_text(patient_report(_patient_report(run, provenance, flat, percentage)), encoding="utf-8")
     told = _summary(run, outcome, provenance, flat)
     summary = folder / ("replay.html" if run.replay else "summary.html")
     summary.write_text(
@@ -86,11 +88,13 @@ def provenance_of(run: NightRun, data_to: date | None = None) -> Provenance:
 # -- the patient-level report ------------------------------------------------------------------------------------------
 
 
-def _patient_report(run: NightRun, provenance: Provenance, identity: Mapping[str, str]) -> page.PatientReport:
+def _patient_report(
+    run: NightRun, provenance: Provenance, identity: Mapping[str, str], percentage: Percentage | None
+) -> page.PatientReport:
     flags = _rows(run, FLAGS, "night")
     alerted = sorted({row["subject_id"] for row in flags})
     screened = len({row["subject_id"] for row in _rows(run, PATIENTS, "known_night", columns=["subject_id"])})
-    charts = _charts(run, alerted, flags)
+    charts = _charts(run, alerted, flags, percentage)
     return page.PatientReport(
         NightRange(run.first_screened, run.nights.last),
         provenance,
@@ -102,9 +106,10 @@ def _patient_report(run: NightRun, provenance: Provenance, identity: Mapping[str
     )
 
 
-def alerted_patient(run: NightRun, subject: int) -> page.AlertedPatient:
-    """One alerted patient as the patient-level report shows them."""
-    return _charts(run, [subject], _rows(run, FLAGS, "night", [subject])).patient(subject)
+def alerted_patient(run: NightRun, subject: int, identity: Mapping[str, Any]) -> page.AlertedPatient:
+    """One alerted patient as the patient-level report of a run shows them."""
+    percentage = Percentage.from_json(identity.get("percentage"))
+    return _charts(run, [subject], _rows(run, FLAGS, "night", [subject]), percentage).patient(subject)
 
 
 def _rows(
@@ -116,7 +121,9 @@ def _rows(
     return list(run.lake.arrow(table, columns, rows=wanted).to_pylist())
 
 
-def _charts(run: NightRun, subjects: Sequence[int], flags: Sequence[Mapping[str, Any]]) -> Charts:
+def _charts(
+    run: NightRun, subjects: Sequence[int], flags: Sequence[Mapping[str, Any]], percentage: Percentage | None
+) -> Charts:
     rows = ChartRows(
         flags=flags,
         patients=_rows(run, PATIENTS, "known_night", subjects),
@@ -126,7 +133,7 @@ def _charts(run: NightRun, subjects: Sequence[int], flags: Sequence[Mapping[str,
         candidates=_rows(run, CANDIDATES, "night", subjects),
         suspicions=_rows(run, SUSPICIONS, "known_night", subjects),
     )
-    return Charts(rows, readings_of(run, subjects), run.knowledge, run.ontology, run.policy.k)
+    return Charts(rows, readings_of(run, subjects), run.knowledge, run.ontology, run.policy.k, percentage)
 
 
 # -- the summary -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from zebrawatch.evidence.common_conditions import explainers
 from zebrawatch.evidence.explanation import NextTest
 from zebrawatch.knowledge.diseases import Knowledge
 from zebrawatch.knowledge.ontology import Ontology
+from zebrawatch.outcome.percentage import Percentage
 from zebrawatch.reports import data as page
 from zebrawatch.reports.pages import deciding
 from zebrawatch.reports.readings import Readings
@@ -45,8 +46,15 @@ class Charts:
     """What the report shows of the patients, with at most `shown` ranked diseases each."""
 
     def __init__(
-        self, rows: ChartRows, readings: Readings, knowledge: Knowledge, ontology: Ontology, shown: int
+        self,
+        rows: ChartRows,
+        readings: Readings,
+        knowledge: Knowledge,
+        ontology: Ontology,
+        shown: int,
+        percentage: Percentage | None = None,
     ) -> None:
+        self.percentage = percentage
         self.readings, self.knowledge, self.ontology, self.shown = readings, knowledge, ontology, shown
         self.flags = _by_subject(rows.flags)
         self.patients = _by_subject(rows.patients)
@@ -73,6 +81,8 @@ class Charts:
             episodes=self._episodes(subject),
             diseases=self._diseases(subject, scores, findings),
             common_explanations=self._common(scores, findings),
+            percentage=self.percentage.of(scores[0]["p_any"], scores[0]["night"]) if self.percentage and scores else None,
+            percentage_from=self.percentage.words if self.percentage else None,
             reading=self._reading(subject, sources),
             findings=tuple(findings.values()),
             encounters=tuple(self._encounters(events)),

@@ -29,7 +29,7 @@ from zebrawatch.reports.data import (
     RowCount,
     SummaryReport,
 )
-from zebrawatch.reports.risk import MEANING, risk_word
+from zebrawatch.reports.risk import MEANING, percent, risk_word
 from zebrawatch.reports.statement import statement
 from zebrawatch.reports.suppression import floor_of, share_may_show, shown_apart, shown_count, shown_parts
 from zebrawatch.reports.timeline import mark_name, timeline
@@ -135,6 +135,7 @@ def _environment() -> Environment:
         cuts=cut_quote,
         diverging_bar=pictures.diverging_bar,
         interval_mark=pictures.interval_mark,
+        percent=percent,
         legend=_legend,
         risk=_risk,
         score_bar=pictures.score_bar,
