@@ -283,7 +283,7 @@ def test_it_signs_in_with_a_key_of_its_own_and_again_when_the_token_ends(
 ) -> None:
     proxy, settings = smart
     put(outbox, 31)
-    proxy.rules.append(Rule("POST /fhir ", times=1, answer=(401, {}, b"")))
+    proxy.rules.append(Rule("POST /fhir$", times=1, answer=(401, {}, b"")))
     with EhrServer.of_settings(settings) as ehr:
         sent = send(outbox, ehr, compose_alone, now=NOW)
     assert (sent.done, written(proxy, 31)) == (1, 1), sent.lines
