@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from time import monotonic
@@ -55,7 +55,7 @@ def write_reports(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], 
     """Write both reports and the aggregate figures below `folder` (in the lake)."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     percentage = Percentage.from_json(identity.get("percentage"))
-    provenance = replace(provenance_of(run), local_validation=percentage.words if percentage else None)
+    provenance = provenance_of(run, percentage=percentage)
     flat = flatten_identity(identity)
     patients = folder / "patients.html"
     patients.write_text(patient_report(_patient_report(run, provenance, flat, percentage)), encoding="utf-8")
@@ -74,15 +74,16 @@ def write_reports(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], 
     return Pages(patients, summary, aggregates, statement(provenance))
 
 
-def provenance_of(run: NightRun, data_to: date | None = None) -> Provenance:
-    """What the outputs of a run rest on."""
+def provenance_of(run: NightRun, data_to: date | None = None, percentage: Percentage | None = None) -> Provenance:
+    """What the outputs of a run rest on; `percentage` is the site's own calibration, where it has one."""
+    checked = percentage.words if percentage else None
     releases = "; ".join(f"{name} {release}" for name, release in sorted(run.knowledge.releases.items()))
     kind = run.lake.about().get("data_kind", "real")
     read = readings_of(run).counts() if run.configuration.reasoning.enabled else None
     if read is None:
-        return Provenance(kind, ("evidence",), releases, data_to or run.nights.last)
+        return Provenance(kind, ("evidence",), releases, data_to or run.nights.last, local_validation=checked)
     model = read.model if read.clinical_use else f"{read.model} (for trying out, not clinically useful)"
-    return Provenance(kind, ("evidence", "reasoning"), releases, data_to or run.nights.last, model)
+    return Provenance(kind, ("evidence", "reasoning"), releases, data_to or run.nights.last, model, checked)
 
 
 # -- the patient-level report ------------------------------------------------------------------------------------------
