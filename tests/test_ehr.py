@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import sqlalchemy as sa
 from fault_proxy import FaultProxy, Rule, fault_proxy
@@ -303,7 +304,7 @@ def test_a_sign_in_that_is_refused_loses_nothing_and_tells_no_secret(
     other = jwk.JWK.generate(kty="EC", crv="P-384", kid="write", alg="ES384")
     (tmp_path / "other.json").write_text(other.export_private())
     put(outbox, 32)
-    with EhrServer.of_settings(settings.model_copy(update={"key_file": str(tmp_path / "other.json")})) as ehr:
+    with EhrServer.of_settings(msgspec.structs.replace(settings, key_file=str(tmp_path / "other.json"))) as ehr:
         sent = send(outbox, ehr, compose_alone, now=NOW)
     assert (sent.done, sent.waiting, sent.failed) == (0, 1, 0)
     assert "does not accept the sign-in" in sent.lines[0]
