@@ -81,7 +81,9 @@ class Charts:
             episodes=self._episodes(subject),
             diseases=self._diseases(subject, scores, findings),
             common_explanations=self._common(scores, findings),
-            percentage=self.percentage.of(scores[0]["p_any"], scores[0]["night"]) if self.percentage and scores else None,
+            percentage=self.percentage.of(scores[0]["p_any"], scores[0]["night"])
+            if self.percentage and scores
+            else None,
             percentage_from=self.percentage.words if self.percentage else None,
             reading=self._reading(subject, sources),
             findings=tuple(findings.values()),
