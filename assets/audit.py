@@ -43,7 +43,13 @@ from zebrawatch.schemas import (
 from zebrawatch.timeline.lineage import RawLine, lines_about
 
 COMPARED = (PATIENTS, NOTES, EVENTS, FINDINGS, NAMINGS, CANDIDATES, SUSPICIONS, FLAGS)
-_OF_THE_RUN = ("nights", "data", "pulls", "schema")  # differ between any two runs, and say nothing about how
+_OF_THE_RUN = (
+    "nights",
+    "data",
+    "pulls",
+    "percentage",
+    "schema",
+)  # differ between any two runs, and say nothing about how
 
 
 @dataclass(frozen=True)
@@ -310,8 +316,22 @@ def _screen_again(run: _PatientRun, lake: Lake) -> list[str]:
     for table in (LLM_REQUESTS, LLM_RESPONSES):  # what a language model said is not asked again: its answers stand
         subjects = pc.unique(run.lake.arrow(PATIENTS, ["subject_id"])["subject_id"])
         run.lake.write_rows(lake.arrow(table, rows=pc.field("subject_id").isin(subjects)), table, run.nights)
+    run.raised_elsewhere = _raised_elsewhere(run, lake)
     screen.flags(run)
     return []
+
+
+def _raised_elsewhere(run: _PatientRun, lake: Lake) -> dict[date, list[tuple[float, int]]]:
+    """New alerts of all other patients, as stored: a budget was shared with them."""
+    found: dict[date, list[tuple[float, int]]] = {}
+    if not run.policies.has_budget(run.nights):
+        return found
+    ours = set(run.lake.arrow(PATIENTS, ["subject_id"])["subject_id"].to_pylist())
+    columns = ["subject_id", "episode_id", "night", "action", "p_any"]
+    for row in lake.arrow(FLAGS, columns, rows=pc.field("action") == "raise").to_pylist():
+        if row["subject_id"] not in ours and row["episode_id"].endswith(f":{row['night']}"):
+            found.setdefault(row["night"], []).append((-row["p_any"], row["subject_id"]))
+    return found
 
 
 def _quarantined(passing: Lake, lines: Mapping[str, SourceLine]) -> tuple[dict[str, Any], ...]:

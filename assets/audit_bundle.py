@@ -25,6 +25,7 @@ from connectors.spark import session
 from zebrawatch.errors import LakeError
 from zebrawatch.nights import NightRange
 from zebrawatch.outcome.matching import Matcher
+from zebrawatch.outcome.percentage import Percentage
 from zebrawatch.outcome.protocol import Protocol
 from zebrawatch.reports import audit as page
 from zebrawatch.reports import figures
@@ -101,8 +102,8 @@ def _flag_audit(
         flag_id=flag.episode_id,
         verdict=verdict_of(made),
         sound=not made.differs,
-        provenance=reporting.provenance_of(run),
-        patient=reporting.alerted_patient(run, flag.subject_id),
+        provenance=reporting.provenance_of(run, percentage=Percentage.from_json(night.identity.get("percentage"))),
+        patient=reporting.alerted_patient(run, flag.subject_id, night.identity),
         changes=tuple(_change(row) for row in rows),
         checks=tuple(
             page.Check(
@@ -214,7 +215,7 @@ def audit_night(configuration: Configuration, lake: Lake, night: date, say: Say)
         stale=found.stale,
         verdict=_night_verdict(whole, checks, len(files), passed),
         sound=sound,
-        provenance=reporting.provenance_of(run, night),
+        provenance=reporting.provenance_of(run, night, Percentage.from_json(found.identity.get("percentage"))),
         checks=checks,
         files=files,
         quarantine=tuple(_quarantine(lake, [pull.name for pull in pulls])),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -160,6 +160,8 @@ class NightRun:
     written: dict[str, Written] = field(default_factory=dict)
     outcome: Outcome | None = None
     backgrounds: Mapping[str, Background] | None = None
+    raised_elsewhere: Mapping[date, Sequence[tuple[float, int]]] = field(default_factory=dict)
+    """New alerts of patients who are not in this lake, for a shared budget: an audit's one patient is alone in it."""
     planned: Planned | None = None
     read: ArmOutcome | None = None
     batch: BatchReport | None = None

@@ -18,6 +18,7 @@ from assets.night_run import NightRun
 from assets.reading import readings_of
 from assets.record import record
 from connectors.label_file import label_file, read_labels
+from zebrawatch.evidence.parameters import RankingParameters
 from zebrawatch.knowledge.annotations import first_curated
 from zebrawatch.knowledge.dates import curated_by_any_id, dated_releases
 from zebrawatch.knowledge.organ_systems import main_organ_systems
@@ -25,6 +26,7 @@ from zebrawatch.nights import ranges_of
 from zebrawatch.outcome.leak import LeakDetector, evidence_of, leak_gate, recall_on_planted, shown_or_labelled
 from zebrawatch.outcome.matching import Matcher
 from zebrawatch.outcome.people import screened_people
+from zebrawatch.outcome.percentage import Percentage, fit_percentage
 from zebrawatch.outcome.protocol import Protocol
 from zebrawatch.outcome.resting import SOURCE_COLUMNS, WEIGHED_COLUMNS
 from zebrawatch.outcome.summary import Outcome, Replay, summarise
@@ -73,7 +75,8 @@ def lead_time(run: NightRun) -> dict[str, Any]:
 def published(run: NightRun) -> dict[str, Any]:
     """Reports, the MLflow run, and the row in `nights` by which readers see these nights."""
     outcome = outcome_of(run)
-    identity = identity_of(run)
+    percentage = percentage_of(run, outcome)
+    identity = {**identity_of(run), **({"percentage": percentage.as_json()} if percentage else {})}
     folder = run.lake.reports / str(run.nights)
     pages = reporting.write_reports(run, outcome, identity, folder)
     mlflow_run = record(run, outcome, identity, pages)
@@ -122,6 +125,16 @@ def outcome_of(run: NightRun) -> Outcome:
             suspicion_recall=recall_on_planted(Namer(run.naming_set).find, run.knowledge, n=PLANTED, seed=PLANTED_SEED),
         )
     return run.outcome
+
+
+def percentage_of(run: NightRun, outcome: Outcome) -> Percentage | None:
+    """What turns P(any) into a percentage, once the site has 100 confirmed events of its own."""
+    prior = RankingParameters().any_prevalence
+    scores = _frame(run, CANDIDATES, "night", ["subject_id", "night", "p_any"])
+    return fit_percentage(
+        people(run), scores, outcome.suspected, outcome.confirmed, run.first_screened, run.nights.last,
+        prior=prior, prevalence=prior,
+    )  # fmt: skip
 
 
 def protocol_of(run: NightRun) -> Protocol:

@@ -18,6 +18,7 @@ from connectors.lake import Lake
 from connectors.mlflow_runs import flatten_identity
 from zebrawatch.nights import NightRange
 from zebrawatch.outcome.metrics import metrics_of
+from zebrawatch.outcome.percentage import Percentage
 from zebrawatch.outcome.summary import Outcome
 from zebrawatch.reports import data as page
 from zebrawatch.reports.charts import NOTE_COLUMNS, ChartRows, Charts
@@ -53,10 +54,11 @@ class Pages:
 def write_reports(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], folder: Path) -> Pages:
     """Write both reports and the aggregate figures below `folder` (in the lake)."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    provenance = provenance_of(run)
+    percentage = Percentage.from_json(identity.get("percentage"))
+    provenance = provenance_of(run, percentage=percentage)
     flat = flatten_identity(identity)
     patients = folder / "patients.html"
-    patients.write_text(patient_report(_patient_report(run, provenance, flat)), encoding="utf-8")
+    patients.write_text(patient_report(_patient_report(run, provenance, flat, percentage)), encoding="utf-8")
     told = _summary(run, outcome, provenance, flat)
     summary = folder / ("replay.html" if run.replay else "summary.html")
     summary.write_text(
@@ -72,25 +74,28 @@ def write_reports(run: NightRun, outcome: Outcome, identity: Mapping[str, Any], 
     return Pages(patients, summary, aggregates, statement(provenance))
 
 
-def provenance_of(run: NightRun, data_to: date | None = None) -> Provenance:
-    """What the outputs of a run rest on."""
+def provenance_of(run: NightRun, data_to: date | None = None, percentage: Percentage | None = None) -> Provenance:
+    """What the outputs of a run rest on; `percentage` is the site's own calibration, where it has one."""
+    checked = percentage.words if percentage else None
     releases = "; ".join(f"{name} {release}" for name, release in sorted(run.knowledge.releases.items()))
     kind = run.lake.about().get("data_kind", "real")
     read = readings_of(run).counts() if run.configuration.reasoning.enabled else None
     if read is None:
-        return Provenance(kind, ("evidence",), releases, data_to or run.nights.last)
+        return Provenance(kind, ("evidence",), releases, data_to or run.nights.last, local_validation=checked)
     model = read.model if read.clinical_use else f"{read.model} (for trying out, not clinically useful)"
-    return Provenance(kind, ("evidence", "reasoning"), releases, data_to or run.nights.last, model)
+    return Provenance(kind, ("evidence", "reasoning"), releases, data_to or run.nights.last, model, checked)
 
 
 # -- the patient-level report ------------------------------------------------------------------------------------------
 
 
-def _patient_report(run: NightRun, provenance: Provenance, identity: Mapping[str, str]) -> page.PatientReport:
+def _patient_report(
+    run: NightRun, provenance: Provenance, identity: Mapping[str, str], percentage: Percentage | None
+) -> page.PatientReport:
     flags = _rows(run, FLAGS, "night")
     alerted = sorted({row["subject_id"] for row in flags})
     screened = len({row["subject_id"] for row in _rows(run, PATIENTS, "known_night", columns=["subject_id"])})
-    charts = _charts(run, alerted, flags)
+    charts = _charts(run, alerted, flags, percentage)
     return page.PatientReport(
         NightRange(run.first_screened, run.nights.last),
         provenance,
@@ -102,9 +107,10 @@ def _patient_report(run: NightRun, provenance: Provenance, identity: Mapping[str
     )
 
 
-def alerted_patient(run: NightRun, subject: int) -> page.AlertedPatient:
-    """One alerted patient as the patient-level report shows them."""
-    return _charts(run, [subject], _rows(run, FLAGS, "night", [subject])).patient(subject)
+def alerted_patient(run: NightRun, subject: int, identity: Mapping[str, Any]) -> page.AlertedPatient:
+    """One alerted patient as the patient-level report of a run shows them."""
+    percentage = Percentage.from_json(identity.get("percentage"))
+    return _charts(run, [subject], _rows(run, FLAGS, "night", [subject]), percentage).patient(subject)
 
 
 def _rows(
@@ -116,7 +122,9 @@ def _rows(
     return list(run.lake.arrow(table, columns, rows=wanted).to_pylist())
 
 
-def _charts(run: NightRun, subjects: Sequence[int], flags: Sequence[Mapping[str, Any]]) -> Charts:
+def _charts(
+    run: NightRun, subjects: Sequence[int], flags: Sequence[Mapping[str, Any]], percentage: Percentage | None
+) -> Charts:
     rows = ChartRows(
         flags=flags,
         patients=_rows(run, PATIENTS, "known_night", subjects),
@@ -126,7 +134,7 @@ def _charts(run: NightRun, subjects: Sequence[int], flags: Sequence[Mapping[str,
         candidates=_rows(run, CANDIDATES, "night", subjects),
         suspicions=_rows(run, SUSPICIONS, "known_night", subjects),
     )
-    return Charts(rows, readings_of(run, subjects), run.knowledge, run.ontology, run.policy.k)
+    return Charts(rows, readings_of(run, subjects), run.knowledge, run.ontology, run.policy.k, percentage)
 
 
 # -- the summary -------------------------------------------------------------------------------------------------------

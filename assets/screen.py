@@ -44,7 +44,9 @@ def flags(run: NightRun) -> dict[str, Any]:
     until = F.lit(run.nights.last)
     scores = run.table(CANDIDATES).where(F.col("night") <= until)
     before = run.table(FLAGS).where(F.col("night") < F.lit(run.nights.first))
-    folding = engine.Folding(run.policies, run.nights, run.first_screened, run.configuration.site.timezone)
+    folding = engine.Folding(
+        run.policies, run.nights, run.first_screened, run.configuration.site.timezone, run.raised_elsewhere
+    )
     frame = engine.flags(scores, facts(run), before, folding, _answers(run)).withColumn(
         "night_range", F.lit(str(run.nights))
     )

@@ -164,6 +164,9 @@ class Ehr(Section, frozen=True):
     """Where confirmed flags are written back; empty: nowhere."""
 
     url: str = ""
+    client_id: str = ""
+    key_file: str = ""
+    token_url: str = ""
     bearer_token_env: str = ""
     release_to_portals: bool = False
 

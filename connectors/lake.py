@@ -80,11 +80,11 @@ class Lake:
         self.scratch = root / "scratch"
 
     @classmethod
-    def open(cls, root: Path, *, create: bool = False, published: bool = False) -> Lake:
-        """Open a lake, or make a new one; LakeError where there is none or a newer release wrote it.
+    def open(cls, root: Path, *, create: bool = False, published: bool = False, older: bool = False) -> Lake:
+        """Open a lake, or make a new one; LakeError where there is none or another release's schema wrote it.
 
         `published` is for readers: they see every table as the last published night left it, whatever a run has
-        written since.
+        written since. `older` lets one in that is to be migrated.
         """
         if strange := sorted(_PATTERNS & set(str(root.absolute()))):
             raise LakeError(
@@ -107,6 +107,11 @@ class Lake:
             raise LakeError(
                 f"The lake in {root} has schema version {written}, this Zebrawatch knows {LAKE_SCHEMA_VERSION}: "
                 "upgrade it first."
+            )
+        if written < LAKE_SCHEMA_VERSION and not older:
+            raise LakeError(
+                f"The lake in {root} has schema version {written}, this Zebrawatch writes {LAKE_SCHEMA_VERSION}: "
+                f"`zebrawatch lake migrate --lake {root}` brings it there, and changes no row."
             )
         if published:
             lake._published = lake.published_versions()
@@ -255,7 +260,13 @@ class Lake:
         wanted = list(columns) if columns else table.schema.names
         if not self.exists(table):
             return table.schema.empty_table().select(wanted)
-        data = self._delta(table, version).to_pyarrow_dataset().to_table(columns=wanted, filter=rows)
+        dataset = self._delta(table, version).to_pyarrow_dataset()
+        there = [name for name in wanted if name in dataset.schema.names]
+        data = dataset.to_table(columns=there, filter=rows)
+        for place, name in enumerate(wanted):  # a version from before a column was there
+            if name not in there:
+                kind = table.schema.field(name).type
+                data = data.add_column(place, pa.field(name, kind), pa.nulls(data.num_rows, kind))
         return data.cast(pa.schema([table.schema.field(name).remove_metadata() for name in wanted]))
 
     def partitions(self, table: Table) -> list[str]:
@@ -520,12 +531,27 @@ class Lake:
     def migrate(self) -> tuple[int, int]:
         """Bring an older lake to this release's schema; (from, to).
 
-        1 to 2: the table `referred` is new; the next night makes it, from all pulls.
+        1 to 2: the table `referred` is new; the next night makes it, from all pulls. 2 to 3: `candidates` has columns
+        for the deciding test and the best common explanation, null in what was scored before. Killed in between, it can
+        be run again.
         """
         written = int(self.about()["schema_version"])
         if written != LAKE_SCHEMA_VERSION:
+            self.recover()
+            names = [name for name in self._names() if name != NIGHTS.name]
+            self._renumber([name for name in names if self._widened(TABLES[name])])
             self.describe(schema_version=LAKE_SCHEMA_VERSION)
         return written, LAKE_SCHEMA_VERSION
+
+    def _widened(self, table: Table) -> bool:
+        """Give a table the columns that its schema has by now; whether it lacked any."""
+        delta = DeltaTable(self.path(table))
+        there = {field.name for field in delta.schema().fields}
+        wanted = DeltaSchema.from_arrow(_plain_schema(table.schema)).fields
+        missing = [field for field in wanted if field.name not in there]
+        if missing:
+            delta.alter.add_columns(missing)
+        return bool(missing)
 
     def _names(self) -> list[str]:
         return sorted(path.name for path in self.tables.iterdir() if path.name in TABLES)

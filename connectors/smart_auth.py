@@ -1,8 +1,9 @@
 """Credentials for a FHIR server: SMART Backend Services (`private_key_jwt`) or a bearer token.
 
 Secrets come from a file or an environment variable, named in the settings; they are read at the last moment, handed
-to the fetching process through a pipe, and never stand in an argument list, a log or an error. The exchange itself
-(signed JWT for an access token, again when it expires) is cumulus-fhir-support's. Source:
+to the fetching process through a pipe, and never stand in an argument list, a log or an error. When reading, the
+exchange itself (signed JWT for an access token, again when it expires) is cumulus-fhir-support's, which asks for no
+right to write; the door back into the EHR (connectors/ehr.py) makes its own. Source:
 https://hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.html
 """
 
@@ -10,18 +11,22 @@ from __future__ import annotations
 
 import json
 import os
+import time
+import uuid
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jwcrypto import jwk
+from jwcrypto import jwk, jwt
 
 from zebrawatch.errors import ConfigurationError
 
 # JWT algorithm by key type and curve. SMART asks servers for RS384 and ES384; the others are what some vendors take.
 _ALGORITHMS = {("RSA", None): "RS384", ("EC", "P-384"): "ES384", ("EC", "P-256"): "ES256", ("EC", "P-521"): "ES512"}
+
+ASSERTION_SECONDS = 290  # SMART: at most five minutes
 
 
 @dataclass(frozen=True)
@@ -157,3 +162,18 @@ def origin_of(address: str) -> tuple[str, str, int]:
     parts = urlsplit(address)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     return parts.scheme.lower(), (parts.hostname or "").lower(), port
+
+
+def signed_assertion(key: SigningKey, client_id: str, token_url: str) -> str:
+    """A new signed JWT that asks `token_url` for an access token (SMART STU2.2, client-confidential-asymmetric).
+
+    It ends within five minutes, and its `jti` is used once.
+    """
+    header = {"alg": key.algorithm, "kid": key.key_id, "typ": "JWT"}
+    claims = {
+        "iss": client_id, "sub": client_id, "aud": token_url, "exp": int(time.time()) + ASSERTION_SECONDS,
+        "jti": str(uuid.uuid4()),
+    }  # fmt: skip
+    token = jwt.JWT(header=header, claims=claims)
+    token.make_signed_token(key=jwk.JWK(**key.jwks["keys"][0]))
+    return str(token.serialize())

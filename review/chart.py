@@ -14,6 +14,9 @@ from markupsafe import Markup
 
 from review.marks import Span, marked, place_of
 from review.records import PatientRows, Records, Row
+from zebrawatch.evidence.common_conditions import explainers
+from zebrawatch.evidence.explanation import NextTest
+from zebrawatch.reports.pages import deciding, signed
 
 EXPECTED_LISTED = 8
 LIGHT = 0.05
@@ -112,6 +115,14 @@ class Expected:
 
 
 @dataclass(frozen=True)
+class Common:
+    """The common condition that explains the findings best: its name, and those of the findings that it lists."""
+
+    name: str
+    explains: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Ranked:
     """One ranked disease with everything that is told about it."""
 
@@ -125,7 +136,6 @@ class Ranked:
     light: int
     expected: tuple[Expected, ...]
     decide: str
-    genes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -184,6 +194,7 @@ class Judged:
     chosen: Ranked | None
     fresh: tuple[Weight, ...]
     """What became known on the night of the alert and speaks for the chosen disease, or for any of them."""
+    common: Common | None
     model: Model | None
     p_any: float
     scored: date | None
@@ -217,7 +228,7 @@ def judged(rows: PatientRows, records: Records, zone: ZoneInfo, chosen_id: str |
     fresh = tuple(weight for weight in (chosen.supporting + chosen.against if chosen else ()) if weight.new)
     first = rows.candidates[0] if rows.candidates else None
     return Judged(
-        chart, tuple(ranked), chosen, fresh, model, float(first["p_any"]) if first else 0.0,
+        chart, tuple(ranked), chosen, fresh, _common(first, records), model, float(first["p_any"]) if first else 0.0,
         first["night"] if first else None, str(first["cause"] or "") if first else "",
     )  # fmt: skip
 
@@ -360,27 +371,16 @@ def _weight(
     )  # fmt: skip
 
 
-def signed(value: float) -> str:
-    """A log10 likelihood ratio with its sign."""
-    return f"{value:+.2f}".replace("-", "−")
-
-
 def _ranked(row: Row, heavy: Sequence[Weight], light: int, rows: PatientRows, records: Records) -> Ranked:
     index = records.knowledge.index_of(row["disease_id"])
     genes = records.knowledge.diseases[index].genes if index is not None else ()
     expected = _expected(row, index, rows, records)
-    unseen = next((one for one in expected if not one.denied), None)
-    decide = []
-    if unseen:
-        decide.append(f"look for {unseen.label[:1].lower()}{unseen.label[1:]}, which nobody has written about")
-    if genes:
-        decide.append(f"the gene{'s' if len(genes) > 1 else ''} tied to it: {', '.join(genes[:4])}")
     return Ranked(
         row["rank"], row["disease_id"], row["disease_name"], float(row["posterior"] or 0.0),
         float(row["log10_lr"] or 0.0),
         tuple(sorted((w for w in heavy if w.log10_lr > 0), key=lambda w: -w.log10_lr)),
         tuple(sorted((w for w in heavy if w.log10_lr < 0), key=lambda w: w.log10_lr)),
-        light, expected, "; ".join(decide), genes,
+        light, expected, deciding(_test(row, records), genes),
     )  # fmt: skip
 
 
@@ -388,18 +388,24 @@ def _expected(row: Row, index: int | None, rows: PatientRows, records: Records) 
     denied = {one["hpo_id"] for one in rows.findings if one["assertion"] == "negated"}
     found = []
     for hpo_id in (row["expected_absent"] or ())[:EXPECTED_LISTED]:
-        share = _share(records, index, hpo_id) if index is not None else None
+        share = records.knowledge.annotated_share(index, hpo_id) if index is not None else None
         found.append(Expected(records.label(hpo_id), share, hpo_id in denied, None))
     return tuple(found)
 
 
-def _share(records: Records, index: int, hpo_id: str) -> float | None:
-    """Share of a disease's patients who have a finding, as annotated; None where the source gives none."""
-    knowledge = records.knowledge
-    term = knowledge.term_index(hpo_id)
-    rows = (knowledge.row_disease == index) & (knowledge.row_term == (-1 if term is None else term))
-    shares = [float(share) for share in knowledge.row_share[rows] if share == share]
-    return max(shares) if shares else None
+def _test(row: Row, records: Records) -> NextTest | None:
+    if row["next_test"] is None:
+        return None
+    return NextTest(row["next_test"], records.label(row["next_test"]), row["test_if_present"], row["test_if_absent"])
+
+
+def _common(first: Row | None, records: Records) -> Common | None:
+    """The best common explanation of a score, as stored with it."""
+    if first is None or first["common_explanation"] is None:
+        return None
+    found = {one["hpo_id"]: one["label"] for one in first["contributions"] if one["assertion"] == "present"}
+    name = str(first["common_explanation"])
+    return Common(name, tuple(label for hpo, label in found.items() if name in explainers(hpo, records.knowledge)))
 
 
 def _mark_mentions(rows: PatientRows, marks: _Marks, records: Records) -> None:

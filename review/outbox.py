@@ -118,8 +118,20 @@ def bundle_of(letter: Letter, records: Records, snapshot: Snapshot, *, to_portal
             model=str((identity.get("reasoning") or {}).get("model") or "none"),
             statement=_statement(records, snapshot),
             to_portals=to_portals,
+            **_calibrated(letter, records, snapshot),
         )
     )
+
+
+def _calibrated(letter: Letter, records: Records, snapshot: Snapshot) -> dict[str, Any]:
+    """The percentage of the score that stood on the letter's night, where the site may show one."""
+    scores = records.patient(snapshot, letter.subject_id, letter.night).candidates
+    if snapshot.percentage is None or not scores:
+        return {}
+    return {
+        "percentage": snapshot.percentage.of(scores[0]["p_any"], letter.night),
+        "checked_on": snapshot.percentage.words,
+    }
 
 
 def _sources(letter: Letter, records: Records, snapshot: Snapshot) -> tuple[str, ...]:
@@ -141,7 +153,8 @@ def _statement(records: Records, snapshot: Snapshot) -> str:
     model = (snapshot.identity.get("reasoning") or {}).get("model")
     arms = ("evidence", "reasoning") if model else ("evidence",)
     releases = "; ".join(f"{name} {release}" for name, release in sorted(knowledge.items()))
-    return statement(Provenance(records.data_kind, arms, releases, snapshot.night, model))
+    checked = snapshot.percentage.words if snapshot.percentage else None
+    return statement(Provenance(records.data_kind, arms, releases, snapshot.night, model, checked))
 
 
 def send(

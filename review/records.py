@@ -19,6 +19,7 @@ from connectors.configuration import Configuration
 from connectors.lake import Lake
 from zebrawatch.knowledge.diseases import Knowledge
 from zebrawatch.knowledge.ontology import Ontology
+from zebrawatch.outcome.percentage import Percentage
 from zebrawatch.schemas import (
     CANDIDATES,
     EVENTS,
@@ -55,6 +56,11 @@ class Snapshot:
     flags: Mapping[str, tuple[Row, ...]]
     """Rows of every episode, by episode id, in order of time."""
     patients: Mapping[int, Row]
+
+    @property
+    def percentage(self) -> Percentage | None:
+        """What turns P(any) into a percentage; None until the site has confirmed events enough."""
+        return Percentage.from_json(self.identity.get("percentage"))
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,10 @@ from review.audit_trail import SECURITY, Deed, record
 from review.records import Records
 from review.sessions import Limits, Session
 from zebrawatch.errors import ZebrawatchError
+from zebrawatch.reports.pages import signed
 from zebrawatch.reports.pictures import diverging_bar
 from zebrawatch.reports.risk import MEANING as RISK_MEANING
+from zebrawatch.reports.risk import percent
 from zebrawatch.reports.statement import Provenance, statement
 
 HERE = Path(__file__).parent
@@ -95,9 +97,9 @@ class Site:
             loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )  # fmt: skip
-        from review.chart import signed
-
-        environment.globals.update(signed=signed, diverging_bar=diverging_bar, risk_meaning=RISK_MEANING)
+        environment.globals.update(
+            signed=signed, percent=percent, diverging_bar=diverging_bar, risk_meaning=RISK_MEANING
+        )
         environment.filters["short"] = lambda key: key[:8]
         environment.filters["lower_first"] = lambda text: text[:1].lower() + text[1:]
         return environment
@@ -118,7 +120,8 @@ class Site:
         if model and str(told.get("clinical_use")).lower() == "false":
             model += " (for trying out, not clinically useful)"
         arms = ("evidence", "reasoning") if model else ("evidence",)
-        return statement(Provenance(self.records.data_kind, arms, releases, snapshot.night, model))
+        checked = snapshot.percentage.words if snapshot.percentage else None
+        return statement(Provenance(self.records.data_kind, arms, releases, snapshot.night, model, checked))
 
 
 def site_of(request: Request) -> Site:

@@ -96,7 +96,9 @@ def candidate(
         "subject_id": subject, "night": night, "rank": rank, "disease_id": disease[0], "disease_name": disease[1],
         "log10_lr": sum(one["log10_lr"] for one in weights), "posterior": p, "p_any": 0.6, "n_findings": len(weights),
         "cause": "evidence", "background": "background@2025-06", "contributions": list(weights),
-        "expected_absent": list(absent), "night_range": str(NIGHT),
+        "expected_absent": list(absent), "night_range": str(NIGHT), "next_test": "HP:0001744",
+        "test_if_present": 0.91, "test_if_absent": -0.66, "common_explanation": "Iron deficiency anemia",
+        "common_posterior": 0.2,
     }  # fmt: skip
 
 
@@ -172,10 +174,12 @@ def rows() -> dict[str, list[dict[str, Any]]]:
     }  # fmt: skip
 
 
-def publish(lake: Lake, tables: Mapping[str, Sequence[Mapping[str, Any]]], night: date = NIGHT) -> None:
-    """Write tables whole and publish them as a night."""
+def publish(
+    lake: Lake, tables: Mapping[str, Sequence[Mapping[str, Any]]], night: date = NIGHT, **more: Mapping[str, Any]
+) -> None:
+    """Write tables whole and publish them as a night; `more` stands in its run identity."""
     written = [lake.write_snapshot(lake_rows.arrow(TABLES[name], made), TABLES[name]) for name, made in tables.items()]
-    identity = {"knowledge": {"hpo": "2025-01-16", "version": "x"}, "nights": str(night), "pulls": ["p"]}
+    identity = {"knowledge": {"hpo": "2025-01-16", "version": "x"}, "nights": str(night), "pulls": ["p"], **more}
     lake.publish(NightRange(night, night), written, identity, "run")
 
 

@@ -52,11 +52,27 @@ def test_rows_say_what_the_objects_say(ranker: Ranker) -> None:
         assert row["log10_lr"] == pytest.approx(entry.log10_lr, abs=1e-9)
         assert row["posterior"] == pytest.approx(entry.posterior, abs=1e-12)
         assert row["expected_absent"] == list(entry.expected_absent)
+        test = entry.next_test
+        assert row["next_test"] == (test.hpo_id if test else None)
+        assert (row["test_if_present"], row["test_if_absent"]) == (
+            pytest.approx((test.log10_lr_if_present, test.log10_lr_if_absent)) if test else (None, None)
+        )
+        assert row["common_explanation"] is None  # the most frequent condition alone explains nothing
         for one, part in zip(row["contributions"], entry.contributions, strict=True):
             assert one == {each.name: getattr(part, each.name) for each in CONTRIBUTION}
     masked = next(row for row in told if row["disease_id"] == "OMIM:154700")
     assert "HP:0000098" not in {one["hpo_id"] for one in masked["contributions"]}
     assert told[-1]["contributions"] == [] and told[-1]["cause"] == "source removed"
+    assert any(row["next_test"] for row in told) and told[-1]["next_test"] is None
+
+
+def test_a_common_condition_that_explains_the_findings_stands_with_every_rank(ranker: Ranker) -> None:
+    evidence = [said(each, n) for n, each in enumerate(("HP:0002099", "HP:0030828", "HP:0012735", "HP:0002094"))]
+    ranking = ranker.rank(evidence)
+    rows = CandidateRows(Vocabulary(ranker.knowledge))
+    rows.add(5, NIGHT, ranking, "evidence", "background@2025-05", first=True)
+    told = {(row["common_explanation"], row["common_posterior"]) for row in rows.table().to_pylist()}
+    assert told == {("Asthma", ranking.common[0].posterior)}
 
 
 def test_a_first_score_of_nothing_gives_no_row(ranker: Ranker) -> None:

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import sqlalchemy as sa
+from fault_proxy import FaultProxy, Rule, fault_proxy
+from jwcrypto import jwk
 from sekmet_server import Sekmet, free_port, sekmet
 
+from connectors.configuration import Ehr
 from connectors.ehr import EhrServer, UnreachableError
 from review.database import OUTBOX, open_database
 from review.outbox import Letter, send, waiting
-from zebrawatch.errors import ZebrawatchError
+from zebrawatch.errors import ConfigurationError, ZebrawatchError
 from zebrawatch.fhir.decode import DecodeContext, decode_lines
 from zebrawatch.fhir.writeback import NO_DISCLOSURE, ConfirmedFlag, WriteBackError, write_bundle
 
@@ -97,6 +101,19 @@ def test_a_confirmed_flag_is_written_whole_and_under_a_name(server: Sekmet, outb
     assert provenance["agent"][1]["who"]["display"] == "Dr. Ada Okafor"
     assert task["focus"]["reference"] == f"RiskAssessment/{risk['id']}"
     assert task["owner"]["reference"] == "Practitioner/okafor"
+
+
+def test_a_percentage_is_written_only_where_the_site_may_show_one(server: Sekmet, outbox: sa.Engine) -> None:
+    """For any disease, which is what was calibrated, beside the word for this one."""
+    put(outbox, 7)
+    told = {"percentage": 12.34, "checked_on": "2025-05-31, n = 140"}
+    with EhrServer(server.url) as ehr:
+        send(outbox, ehr, lambda letter: write_bundle(flag(letter.key, **told)), now=NOW)
+    (risk,) = stored(server, "RiskAssessment", 7)
+    word, percent = risk["prediction"]
+    assert "probabilityDecimal" not in word and word["qualitativeRisk"]["coding"][0]["code"] == "moderate"
+    assert percent["probabilityDecimal"] == 12 and "2025-05-31, n = 140" in percent["rationale"]
+    assert "Any listed rare disease" in percent["outcome"]["text"]
 
 
 def test_portals_do_not_show_it_unless_the_site_says_so(server: Sekmet, outbox: sa.Engine) -> None:
@@ -228,3 +245,79 @@ def test_what_we_wrote_is_dropped_and_counted_when_it_comes_back(server: Sekmet,
     assert kinds == {"skipped"}
     assert {row["resource_type"]: row["reason"] for row in skipped} == dict.fromkeys(KINDS, "written by Zebrawatch")
     assert sum(row["lines"] for batch in batches for row in batch) == 3
+
+
+# -- signing in --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def key() -> jwk.JWK:
+    return jwk.JWK.generate(kty="EC", crv="P-384", kid="write", alg="ES384", use="sig")
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, key: jwk.JWK) -> Iterator[FaultProxy]:
+    client = {"client_id": "writer", "jwks": {"keys": [key.export_public(as_dict=True)]}}
+    # sekmet asks for a right to write every type before it takes any transaction; we ask for three types
+    auth = {"types": ["smart", "bearer"], "tokens": ["loader"], "smart_clients": [client], "enforce_scopes": False}
+    with fault_proxy() as proxy, sekmet(tmp_path_factory.mktemp("guarded"), auth, proxy.root, "strict") as live:
+        proxy.upstream = live.url.removesuffix("/fhir")
+        live.put({"resourceType": "Patient", "id": "maria"}, token="loader")
+        yield proxy
+
+
+@pytest.fixture
+def smart(guarded: FaultProxy, key: jwk.JWK, tmp_path: Path) -> tuple[FaultProxy, Ehr]:
+    guarded.reset()
+    file = tmp_path / "key.json"
+    file.write_text(key.export_private())
+    return guarded, Ehr(url=f"{guarded.root}/fhir", client_id="writer", key_file=str(file))
+
+
+def written(proxy: FaultProxy, subject: int) -> int:
+    found = httpx.get(f"{proxy.root}/fhir/RiskAssessment", headers={"Authorization": "Bearer loader"}).json()
+    return sum(f"{subject:016x}." in json.dumps(one) for one in found.get("entry", []))
+
+
+def test_it_signs_in_with_a_key_of_its_own_and_again_when_the_token_ends(
+    smart: tuple[FaultProxy, Ehr], outbox: sa.Engine
+) -> None:
+    proxy, settings = smart
+    put(outbox, 31)
+    proxy.rules.append(Rule("POST /fhir$", times=1, answer=(401, {}, b"")))
+    with EhrServer.of_settings(settings) as ehr:
+        sent = send(outbox, ehr, compose_alone, now=NOW)
+    assert (sent.done, written(proxy, 31)) == (1, 1), sent.lines
+    asked = [one.body.decode() for one in proxy.seen if one.line == "POST /auth/token"]
+    assert len(set(asked)) == len(asked) == 2, "each assertion is new"
+    assert "system%2FRiskAssessment.write" in asked[0] and "Patient" not in asked[0]
+
+
+def compose_alone(letter: Letter) -> dict[str, Any]:
+    return write_bundle(flag(letter.key, practitioner=None, sources=()))
+
+
+def test_a_sign_in_that_is_refused_loses_nothing_and_tells_no_secret(
+    smart: tuple[FaultProxy, Ehr], outbox: sa.Engine, tmp_path: Path
+) -> None:
+    _, settings = smart
+    other = jwk.JWK.generate(kty="EC", crv="P-384", kid="write", alg="ES384")
+    (tmp_path / "other.json").write_text(other.export_private())
+    put(outbox, 32)
+    with EhrServer.of_settings(msgspec.structs.replace(settings, key_file=str(tmp_path / "other.json"))) as ehr:
+        sent = send(outbox, ehr, compose_alone, now=NOW)
+    assert (sent.done, sent.waiting, sent.failed) == (0, 1, 0)
+    assert "does not accept the sign-in" in sent.lines[0]
+    said = str(sent) + str(rows(outbox)) + repr(ehr)
+    assert other.export_private(as_dict=True)["d"] not in said and "eyJ" not in said
+    with EhrServer.of_settings(settings) as ehr:
+        assert send(outbox, ehr, compose_alone, now=NOW, at_once=True).done == 1
+
+
+def test_a_key_without_a_client_and_a_secret_over_plain_http_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="both a client id and a private key"):
+        EhrServer.of_settings(Ehr(url="https://ehr/fhir", key_file="k.pem"))
+    with pytest.raises(ConfigurationError, match="https only"):
+        EhrServer.of_settings(Ehr(url="http://ehr/fhir", client_id="me", key_file="k.pem"))
+    with pytest.raises(ConfigurationError, match="is empty: name the FHIR server"):
+        EhrServer.of_settings(Ehr())

@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from lake_rows import arrow, frame
 from pyspark.sql import SparkSession
 
@@ -305,10 +305,29 @@ def test_thousands_of_nights_are_compacted_in_one_reading(
     assert len(lake.nights()) == 3001
 
 
-def test_migration_brings_an_older_lake_here_once(lake: Lake) -> None:
-    lake.describe(schema_version=1)
-    assert lake.migrate() == (1, LAKE_SCHEMA_VERSION)
-    assert lake.migrate() == (LAKE_SCHEMA_VERSION, LAKE_SCHEMA_VERSION)
+def test_migration_brings_an_older_lake_here_once(lake: Lake, spark: SparkSession) -> None:
+    """A table without today's last columns: read as nulls at its old version, written to after the migration."""
+    score = {"subject_id": 1, "night": night(0), "rank": 1, "disease_id": "OMIM:1", "night_range": str(nights(0, 0))}
+    whole = arrow(CANDIDATES, [score])
+    lake.write_rows(whole, CANDIDATES, nights(0, 0))
+    old = whole.drop_columns(["next_test", "common_explanation"])
+    write_deltalake(lake.path(CANDIDATES), old, mode="overwrite", schema_mode="overwrite")
+    version = lake.version("candidates")
+    publish(lake, nights(0, 0), Written("candidates", version, 1, 1, lake.digest(spark, CANDIDATES)))
+    lake.describe(schema_version=2)
+    with pytest.raises(LakeError, match="zebrawatch lake migrate"):
+        Lake.open(lake.root)
+    older = Lake.open(lake.root, older=True, published=True)
+    assert older.migrate() == (2, LAKE_SCHEMA_VERSION)
+    assert older.migrate() == (LAKE_SCHEMA_VERSION, LAKE_SCHEMA_VERSION)
+    lake = Lake.open(lake.root)
+    assert lake.nights()[0].versions == {"candidates": lake.version("candidates")}
+    for read in (lake.arrow(CANDIDATES), lake.arrow(CANDIDATES, version=version)):
+        assert read.drop_columns(["next_test"]).to_pylist() == whole.drop_columns(["next_test"]).to_pylist()
+    assert lake.digest(spark, CANDIDATES) == lake.nights()[0].digests["candidates"]
+    added = frame(spark, CANDIDATES, [{**score, "night": night(1), "next_test": "HP:1"}])
+    lake.write_nights(added.drop("night_range").selectExpr("*", "'x' as night_range"), CANDIDATES, nights(1, 1))
+    assert sorted(map(str, lake.arrow(CANDIDATES)["next_test"].to_pylist())) == ["HP:1", "None"]
 
 
 # -- other readers -----------------------------------------------------------------------------------------------------

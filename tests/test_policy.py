@@ -78,7 +78,8 @@ def test_each_entry_holds_from_its_night(tmp_path: Path) -> None:
         (('"OMIM:154700"', '"marfan"'), "entry 2, suspended.1"),
         (("[[policy]]", "[[policy"), "is not TOML"),
         (("threshold = 0.5", "threshold = 0.5\nwithdraw_below = 0.9"), "withdraw_below lies above threshold"),
-        (("threshold = 0.5", "threshold = 0.5\nbudget = 3"), "entry 1, budget: there is no such key"),
+        (("threshold = 0.5", "threshold = 0.5\nbudgets = 3"), "entry 1, budgets: there is no such key"),
+        (("threshold = 0.5", "threshold = 0.5\nbudget = -1"), "entry 1, budget: input should be greater than"),
     ],
 )
 def test_a_mistake_is_one_clear_sentence(tmp_path: Path, change: tuple[str, str], sentence: str) -> None:

@@ -244,7 +244,7 @@ def test_risk_is_a_word_and_never_a_percentage() -> None:
 
 
 @pytest.mark.parametrize(("posterior", "word"), [(1, "high"), (0.5, "high"), (0.49, "moderate"), (0.1, "moderate"),
-                                                 (0.05, "low"), (0.001, "negligible"), (0, "negligible")])  # fmt: skip
+                                                 (0.008, "low"), (0.001, "negligible"), (0, "negligible")])  # fmt: skip
 def test_risk_words(posterior: float, word: str) -> None:
     assert risk_word(posterior) == word
 

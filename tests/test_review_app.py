@@ -310,6 +310,28 @@ def test_the_chart_comes_first_and_the_ranking_after_it_was_judged(site: Site) -
     assert "said to be absent" in after
 
 
+def test_the_best_common_explanation_and_what_would_decide_are_those_stored_with_the_score(site: Site) -> None:
+    ada = Person(site, "ada")
+    page = " ".join(re.sub("<[^>]+>", " ", ada.judge(HUNTER_FLAG, "plausible", "coarse face")).split())
+    assert (
+        "Look for splenomegaly, which nobody has written about: found, it would add +0.91; surely absent, −0.66" in page
+    )
+    assert "Best common explanation Iron deficiency anemia" in page
+
+
+def test_a_percentage_is_shown_only_with_a_hundred_confirmed_events_behind_it(site: Site) -> None:
+    """And only for nights after the last one it was fitted on."""
+    ada = Person(site, "ada")
+    assert "so no percentage" in ada.judge(HUNTER_FLAG, "plausible", "coarse face")
+    for through, shown in (("2025-05-31", True), ("2025-06-30", False)):
+        fitted = {"slope": 1.0, "offset": -2.0, "prior": 0.002, "prevalence": 0.002, "fitted_through": through,
+                  "n_events": 140, "n_controls": 9000}  # fmt: skip
+        review_lake.publish(site.records.lake, {"flags": review_lake.rows()["flags"]}, percentage=fitted)
+        page = ada.get(f"/flags/{HUNTER_FLAG}")
+        assert ("17 %" in page) is shown and ("so no percentage" in page) is not shown
+        assert f"Local validation: {through}, n = 140" in page
+
+
 def test_a_reviewer_does_not_see_the_other_verdict_before_giving_one(site: Site) -> None:
     Person(site, "ada").judge(HUNTER_FLAG, "plausible", "words of the first")
     ben = Person(site, "ben")

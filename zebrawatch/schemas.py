@@ -333,6 +333,11 @@ CANDIDATES = Table(
         _column(
             "expected_absent", pa.list_(pa.string()), "HPO ids frequent in the disease that were denied or never found"
         ),
+        _column("next_test", pa.string(), "HPO id of the finding whose test would most change the answer"),
+        _column("test_if_present", pa.float64(), "what its presence would add to log10_lr"),
+        _column("test_if_absent", pa.float64(), "what its certain absence would take from log10_lr"),
+        _column("common_explanation", pa.string(), "most probable common condition that explains any finding"),
+        _column("common_posterior", pa.float64(), "its share of the posterior; from one hundredth"),
         _column("night_range", pa.string(), "the run's range of nights"),
     ),
     ("subject_id", "night", "rank"),
@@ -464,7 +469,7 @@ FLAGS = Table(
             "reason",
             pa.string(),
             "why: threshold / below threshold / suspected / died / restricted / merged / source removed / "
-            "list changed / new background / policy",
+            "list changed / new background / policy / budget (was due before, and waited)",
         ),
         _column("met_night", pa.date32(), "night on which the condition was first met"),
         _column("p_any", pa.float64(), "posterior of any listed rare disease that night"),
@@ -561,4 +566,4 @@ TABLES: dict[str, Table] = {
     )
 }
 
-LAKE_SCHEMA_VERSION = 2
+LAKE_SCHEMA_VERSION = 3

@@ -71,7 +71,6 @@ def ehr(
     from functools import partial
 
     from connectors.ehr import EhrServer
-    from connectors.smart_auth import Secret
     from review.database import open_database
     from review.outbox import Sent, bundle_of, waiting
     from review.outbox import send as send_all
@@ -94,10 +93,7 @@ def ehr(
         print(f"{len(letters)} waiting. Nothing was sent; `zebrawatch export ehr --send` sends.")
         told = {"sent": False, "waiting": len(letters)}
     else:
-        if not found.ehr.url:
-            raise ConfigurationError("ehr.url is empty: name the FHIR server that confirmed flags are written to.")
-        token = Secret(env=found.ehr.bearer_token_env) if found.ehr.bearer_token_env else None
-        with EhrServer(found.ehr.url, token) as server:
+        with EhrServer.of_settings(found.ehr) as server:
             sent: Sent = send_all(engine, server, compose, at_once=now, failed_too=again)
         for line in sent.lines:
             print(f"  {line}")

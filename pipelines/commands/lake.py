@@ -81,7 +81,7 @@ def gc(
 @app.command()
 def migrate(lake: LakeOption = None) -> None:
     """Bring an older lake to this release's schema."""
-    with _writing(open_lake(lake)) as opened:
+    with _writing(open_lake(lake, older=True)) as opened:
         before, now = opened.migrate()
         print(
             f"The lake is at schema version {now}."

@@ -35,8 +35,8 @@ def settings(config: Path | None = None, **overrides: str | None) -> Configurati
     return configuration.load()
 
 
-def open_lake(lake: Path | None) -> Lake:
+def open_lake(lake: Path | None, *, older: bool = False) -> Lake:
     """The lake of a command, its tables as the last published night left them; LakeError where there is none."""
     from connectors.lake import Lake  # brings pyarrow along, which `--help` does not need
 
-    return Lake.open(settings(lake__folder=str(lake) if lake else None).lake_folder, published=True)
+    return Lake.open(settings(lake__folder=str(lake) if lake else None).lake_folder, published=True, older=older)

@@ -208,6 +208,7 @@ def _in_words(entry: PolicyEntry) -> str:
         f"persistence {policy.persistence_nights} nights",
         f"same episode within {policy.same_episode_days} days",
     ]  # fmt: skip
+    parts += [] if policy.budget is None else [f"at most {policy.budget} new alerts a night"]
     lists = {
         "never screened": entry.never,
         "suspended": policy.suspended - entry.never,

@@ -90,12 +90,14 @@ def _page(request: Request, session: Session, site: Site, snapshot: Snapshot, ca
     if revealed:
         raised = case.alert.raised if case.alert else None
         made = chart.judged(rows, site.records, zone, request.query_params.get("d"), raised)
+    percentage = snapshot.percentage.of(made.p_any, night) if made and made.ranked and snapshot.percentage else None
     told = made.chart if made else chart.chart_of(rows, zone)
     picture = timeline(rows, site.records, zone, alerts if revealed else (), made.chosen if made else None)
     assigned = [one for one in readings.assignments(site.engine) if one.flag_id == case.flag_id]
     return page(
         request, "patient.html", session, case=case, chart=told, made=made, picture=picture, revealed=revealed,
-        reads=reads, night=night, last=snapshot.night, alert=case.alert, alerts=alerts,
+        percentage=percentage, fitted=snapshot.percentage, reads=reads, night=night,
+        last=snapshot.night, alert=case.alert, alerts=alerts,
         earlier=[one for one in given if one.flag_id != case.flag_id] if revealed else [],
         here=here if revealed else [], mine=mine[-1] if mine else None, answers=ANSWERS,
         seen=max((one.id for one in here), default=0), draft=_draft(session, case),

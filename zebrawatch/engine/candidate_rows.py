@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from zebrawatch.evidence.explanation import Ranking
+from zebrawatch.evidence.common_conditions import explainers
+from zebrawatch.evidence.explanation import CommonExplanation, Ranking
 from zebrawatch.evidence.ranking import LN10, Account, Explained
 from zebrawatch.evidence.ranking import Finding as FoundTerm
 from zebrawatch.knowledge.diseases import Knowledge
 from zebrawatch.schemas import CANDIDATES, CONTRIBUTION
 
 _MENTION = ("origin", "assertion", "source_id", "start", "end", "quote", "known_night")
+NO_TEST = np.array([[-1.0], [0.0], [0.0]])
 _OF_PERSON = ("person", "present", None, None, None, None, None)
 
 
@@ -33,6 +35,7 @@ class Vocabulary:
         self.ids, self.labels = list(knowledge.terms), list(knowledge.labels)
         self._places: dict[str, int] = {}
         self._arrays: tuple[pa.Array, pa.Array] | None = None
+        self._explainers: dict[int, frozenset[str]] = {}
 
     def place(self, label: str) -> int:
         """Place of a wording that is no term: it has an empty id."""
@@ -42,6 +45,12 @@ class Vocabulary:
             self.labels.append(label)
             self._arrays = None
         return self._places[label]
+
+    def explainers(self, term: int) -> frozenset[str]:
+        """Common conditions that explain a finding (common_conditions.explainers)."""
+        if term not in self._explainers:
+            self._explainers[term] = explainers(self.ids[term], self.knowledge)
+        return self._explainers[term]
 
     def arrays(self) -> tuple[pa.Array, pa.Array]:
         """Ids and labels."""
@@ -65,10 +74,16 @@ class CandidateRows:
     _lengths: list[Any] = field(default_factory=list)
     """Contributions of every row."""
     _expected_lengths: list[Any] = field(default_factory=list)
+    _tests: list[Any] = field(default_factory=list)
+    """Term of every row's deciding test (-1: none), with natural log ratios if present and if absent."""
 
     def add(self, subject_id: int, night: date, ranking: Ranking, cause: str, background: str, *, first: bool) -> None:
         """Rows of one score; one of rank 0 where nothing is left of what stood before (`first`: nothing did)."""
-        common = (ranking.p_any, ranking.n_findings, cause, background)
+        best = self._best_common(ranking)
+        common = (
+            ranking.p_any, ranking.n_findings, cause, background,
+            best.name if best else None, best.posterior if best else None,
+        )  # fmt: skip
         account = ranking.account
         if not isinstance(account, Account) or not len(account.explained.disease):
             if not first:
@@ -88,12 +103,21 @@ class CandidateRows:
             findings, numbers, row = account.of(place)
             self._parts(account, findings, numbers, np.array([row]), explained.disease[[place]])
 
+    def _best_common(self, ranking: Ranking) -> CommonExplanation | None:
+        """The most probable common condition that explains any finding: a frequent one alone is no explanation."""
+        if not ranking.common or not isinstance(ranking.account, Account):
+            return None
+        present = [finding.term for finding in ranking.account.findings if finding.present]
+        explain = frozenset[str]().union(*(self.vocabulary.explainers(term) for term in present))
+        return next((one for one in ranking.common if one.name in explain), None)
+
     def _nothing(self, row: tuple[Any, ...]) -> None:
         self._rows.append(row)
         for parts in (self._terms, self._matched, self._values, self._of_mention, self._expected):
             parts.append(np.zeros(0, np.int64))
         self._lengths.append(np.zeros(1, np.int64))
         self._expected_lengths.append(np.zeros(1, np.int64))
+        self._tests.append(NO_TEST)
 
     def _parts(
         self, account: Account, findings: Sequence[FoundTerm], numbers: Explained, rows: Any, diseases: Any = None
@@ -119,6 +143,7 @@ class CandidateRows:
         expected = numbers.expected[rows]
         self._expected_lengths.append((expected >= 0).sum(axis=1))
         self._expected.append(expected[expected >= 0])
+        self._tests.append(np.stack([numbers.test[rows], numbers.test_present[rows], numbers.test_absent[rows]]))
 
     def table(self) -> pa.Table:
         """All rows, without `night_range`."""
@@ -141,19 +166,29 @@ class CandidateRows:
         for name, told in mentions.items():
             columns[name] = pa.array(told, kinds[name]).take(of_mention)
         contributions = pa.StructArray.from_arrays([columns[each.name] for each in CONTRIBUTION], fields=CONTRIBUTION)
-        lists = {
+        apart = {
             "contributions": pa.ListArray.from_arrays(_offsets(self._lengths), contributions),
             "expected_absent": pa.ListArray.from_arrays(
                 _offsets(self._expected_lengths), ids.take(pa.array(_joined(self._expected)))
             ),
         }
-        plain = [each.name for each in schema if each.name not in lists]
+        apart |= self._tests_told(ids)
+        plain = [each.name for each in schema if each.name not in apart]
         values = dict(zip(plain, zip(*self._rows, strict=True), strict=True))
         made = [
-            lists[each.name].cast(each.type) if each.name in lists else pa.array(values[each.name], each.type)
+            apart[each.name].cast(each.type) if each.name in apart else pa.array(values[each.name], each.type)
             for each in schema
         ]
         return pa.table(made, schema=schema)
+
+    def _tests_told(self, ids: pa.Array) -> dict[str, pa.Array]:
+        term, present, absent = np.concatenate(self._tests, axis=1)
+        none = term < 0
+        return {
+            "next_test": ids.take(pa.array(np.maximum(term, 0).astype(np.int64), mask=none)),
+            "test_if_present": pa.array(present / LN10, mask=none),
+            "test_if_absent": pa.array(absent / LN10, mask=none),
+        }
 
 
 def _mention(mention: Any) -> tuple[Any, ...]:

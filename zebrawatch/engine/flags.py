@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -20,6 +20,7 @@ from zebrawatch.schemas import FLAGS, SUSPICIONS
 from zebrawatch.screen.alerts import (
     SCORE_COLUMNS,
     Facts,
+    FlagChange,
     NightScore,
     PatientState,
     Policy,
@@ -27,7 +28,9 @@ from zebrawatch.screen.alerts import (
     Span,
     fold,
     scores_of,
+    steps,
 )
+from zebrawatch.screen.budget import Life, Raised, fold_together
 from zebrawatch.screen.suspicion import first_suspicions
 
 
@@ -39,6 +42,8 @@ class Folding:
     nights: NightRange
     first_screened: date
     zone: str
+    elsewhere: Mapping[date, Sequence[Raised]] = field(default_factory=dict)
+    """New alerts of patients who are not among those folded, which take their part of a budget."""
 
 
 def flags(
@@ -72,6 +77,25 @@ def flags(
     if answers is not None:
         told = answers.groupBy("subject_id").agg(F.collect_list(F.struct("night", "judged")).alias("answers"))
         together = together.join(told, "subject_id", "left")
+    if not folding.policy.has_budget(folding.nights):
+        return _each_alone(together, folding)
+    together = together.persist()  # read three times: who could be alerted anew, they together, the others alone
+    asking = together.mapInArrow(_asking(folding), "subject_id long").toArrow()["subject_id"].to_pylist()
+    named = F.broadcast(together.sparkSession.createDataFrame([(one,) for one in asking], "subject_id long"))
+    lives = [life_of(row, folding) for row in together.join(named, "subject_id").toArrow().to_pylist()]
+    rows = _rows_of(fold_together(
+        folding.policy, {life.state.subject_id: life for life in lives}, folding.nights, folding.first_screened,
+        folding.elsewhere,
+    ), folding)  # fmt: skip
+    spark_schema = from_arrow_schema(flag_schema(), prefer_timestamp_ntz=False)
+    made = pa.Table.from_pylist(rows, schema=flag_schema())
+    frame = (
+        together.sparkSession.createDataFrame(made) if rows else together.sparkSession.createDataFrame([], spark_schema)
+    )
+    return _each_alone(together.join(named, "subject_id", "left_anti"), folding).unionByName(frame)
+
+
+def _each_alone(together: DataFrame, folding: Folding) -> DataFrame:
     schema = flag_schema()
 
     def fold_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -82,8 +106,36 @@ def flags(
     return together.mapInArrow(fold_batches, from_arrow_schema(schema, prefer_timestamp_ntz=False))
 
 
+def _asking(folding: Folding) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Finds the patients who would be alerted anew were there no budget: nobody else can be with one."""
+
+    def asking(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            lives = (life_of(row, folding) for row in batch.to_pylist())
+            subjects = [
+                life.state.subject_id
+                for life in lives
+                if any(
+                    step.opens
+                    for step in steps(
+                        folding.policy, life.state, life.scores, life.facts, folding.nights, folding.first_screened
+                    )
+                )
+            ]
+            yield pa.RecordBatch.from_pydict({"subject_id": pa.array(subjects, pa.int64())})
+
+    return asking
+
+
 def changes_of(row: Mapping[str, Any], folding: Folding) -> list[dict[str, Any]]:
-    """One patient's rows of FLAGS in the range, from their scores, facts and earlier flags."""
+    """One patient's rows of FLAGS in the range, from their scores, facts and earlier flags; no budget is looked at."""
+    life = life_of(row, folding)
+    made = fold(folding.policy, life.state, life.scores, life.facts, folding.nights, folding.first_screened)
+    return _rows_of({life.state.subject_id: made}, folding)
+
+
+def life_of(row: Mapping[str, Any], folding: Folding) -> Life:
+    """What the fold needs of one patient, from their scores, facts and earlier flags."""
     nights = folding.nights
     scores = joined(scores_of(row["scores"] or ()), row.get("answers") or ())
     facts = facts_of(row["facts"] or ())
@@ -91,16 +143,14 @@ def changes_of(row: Mapping[str, Any], folding: Folding) -> list[dict[str, Any]]
     state = PatientState.rebuild(
         folding.policy, row["subject_id"], row["flags"] or (), scores, facts, folding.first_screened, eve
     )
-    changes, _ = fold(
-        folding.policy,
-        state,
-        [score for score in scores if score.night in nights],
-        facts,
-        nights,
-        folding.first_screened,
-    )
+    return Life(state, [score for score in scores if score.night in nights], facts)
+
+
+def _rows_of(folded: Mapping[int, tuple[Sequence[FlagChange], PatientState]], folding: Folding) -> list[dict[str, Any]]:
     return [
-        {key: value for key, value in change.as_row(str(nights)).items() if key != "night_range"} for change in changes
+        {key: value for key, value in change.as_row(str(folding.nights)).items() if key != "night_range"}
+        for changes, _ in folded.values()
+        for change in changes
     ]
 
 

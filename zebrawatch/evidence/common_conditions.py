@@ -63,3 +63,10 @@ def pooled_conditions(knowledge: Knowledge) -> Pooled:
         np.array([each[1] for each in found], np.int32),
         np.array([each[2] for each in found], np.float64),
     )
+
+
+def explainers(hpo_id: str, knowledge: Knowledge) -> frozenset[str]:
+    """Names of the common conditions that list a finding, or what it is a kind of."""
+    term = knowledge.term_index(hpo_id)
+    above = {knowledge.terms[each] for each in knowledge.ancestors(term)} if term is not None else set()
+    return frozenset(one.name for one in COMMON_CONDITIONS if not above.isdisjoint(hpo for hpo, _ in one.findings))

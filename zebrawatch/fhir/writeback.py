@@ -62,6 +62,9 @@ class ConfirmedFlag:
     model: str
     statement: str
     to_portals: bool = False
+    percentage: float | None = None
+    """P(any listed rare disease is confirmed within 24 months), in percent; None until a site may show one."""
+    checked_on: str = ""
 
     def __post_init__(self) -> None:
         if not self.clinician.strip():
@@ -234,10 +237,24 @@ def _risk_assessment(flag: ConfirmedFlag) -> dict[str, Any]:
                     f"log10 likelihood ratio {flag.log10_lr:.2f} against this hospital's own patients; the word is no "
                     "calibrated probability."
                 ),
-            }
+            },
+            *_any_disease(flag),
         ],
         "note": [{"time": _instant(flag.confirmed_at), "text": flag.statement}],
     } | ({} if flag.sources else {"basis": [patient]})
+
+
+def _any_disease(flag: ConfirmedFlag) -> list[dict[str, Any]]:
+    """What was calibrated is the risk of any listed disease, not of this one: a prediction of its own."""
+    if flag.percentage is None:
+        return []
+    return [
+        {
+            "outcome": {"text": "Any listed rare disease, confirmed within 24 months"},
+            "probabilityDecimal": float(f"{flag.percentage:.2g}"),  # in percent (RiskAssessment, invariant ras-2)
+            "rationale": f"Calibrated on this site's own confirmed cases ({flag.checked_on}).",
+        }
+    ]
 
 
 def _narrative(flag: ConfirmedFlag) -> dict[str, str]:

@@ -238,6 +238,13 @@ class Knowledge:
         """Term indices of the ancestors of a term, itself among them."""
         return self.ancestor[self.ancestor_start[term] : self.ancestor_start[term + 1]]
 
+    def annotated_share(self, disease: int, hpo_id: str) -> float | None:
+        """Share (0 to 1) of a disease's patients who have a finding, the largest annotated; None if none is given."""
+        term = self.term_index(hpo_id)
+        rows = (self.row_disease == disease) & (self.row_term == (-1 if term is None else term))
+        shares = [float(share) for share in self.row_share[rows] if share == share]
+        return max(shares) if shares else None
+
     def same_family(self, first: int, second: int) -> bool:
         """OUTCOMES, tier *family*: parent and child where the parent has at most 10 subtypes, or one series."""
         one, other = self.diseases[first], self.diseases[second]

@@ -106,6 +106,9 @@ class Outcome:
     disagreements: pd.DataFrame
     incidence: Mapping[str, Incidence] = field(default_factory=dict)
     false_alerts: tuple[MonthlyCount, ...] = ()
+    confirmed: Mapping[int, date] = field(default_factory=dict)
+    """The first night on which a listed disease of each patient was confirmed."""
+    suspected: Mapping[int, date] = field(default_factory=dict)
 
 
 class MonthlyCount(NamedTuple):
@@ -200,7 +203,7 @@ class _Summary:
         figures["label_disagreements"] = len(apart)
         return Outcome(
             plain_values(figures), self.rows, self.table.problems, self.table.flow(), tuple(self.classified), apart,
-            self.incidence, self._false_alerts(),
+            self.incidence, self._false_alerts(), self._confirmed(), self.suspected,
         )  # fmt: skip
 
     @cached_property
@@ -435,16 +438,19 @@ class _Summary:
             },
         }
 
-    def _calibration(self) -> dict[str, Any]:
-        """P(any listed rare disease) standing a year after entry, against confirmation within 24 months after it."""
+    def _confirmed(self) -> dict[int, date]:
         confirmed: dict[int, date] = {}
         for row in records(self.table.rows[self.table.rows["pair_class"].notna()], ("subject_id", "confirmed_night")):
             night = night_value(row["confirmed_night"])
             if night is not None:
                 subject = int(row["subject_id"])
                 confirmed[subject] = min(night, confirmed.get(subject, night))
+        return confirmed
+
+    def _calibration(self) -> dict[str, Any]:
+        """P(any listed rare disease) standing a year after entry, against confirmation within 24 months after it."""
         stated, happened, censored = stated_and_confirmed(
-            self.replay.people, self.replay.candidates, self.suspected, confirmed, self.replay.first
+            self.replay.people, self.replay.candidates, self.suspected, self._confirmed(), self.replay.first
         )
         return {**calibration(stated, happened), "censored": censored, "landmark_days": LANDMARK}
 

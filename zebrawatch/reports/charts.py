@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from zebrawatch.evidence.common_conditions import explainers
+from zebrawatch.evidence.explanation import NextTest
 from zebrawatch.knowledge.diseases import Knowledge
 from zebrawatch.knowledge.ontology import Ontology
+from zebrawatch.outcome.percentage import Percentage
 from zebrawatch.reports import data as page
+from zebrawatch.reports.pages import deciding
 from zebrawatch.reports.readings import Readings
 
 EXPECTED_LISTED = 8  # frequent findings of a disease that are named as absent; more would bury the rest
@@ -42,8 +46,15 @@ class Charts:
     """What the report shows of the patients, with at most `shown` ranked diseases each."""
 
     def __init__(
-        self, rows: ChartRows, readings: Readings, knowledge: Knowledge, ontology: Ontology, shown: int
+        self,
+        rows: ChartRows,
+        readings: Readings,
+        knowledge: Knowledge,
+        ontology: Ontology,
+        shown: int,
+        percentage: Percentage | None = None,
     ) -> None:
+        self.percentage = percentage
         self.readings, self.knowledge, self.ontology, self.shown = readings, knowledge, ontology, shown
         self.flags = _by_subject(rows.flags)
         self.patients = _by_subject(rows.patients)
@@ -69,6 +80,11 @@ class Charts:
             last_night=max(nights),
             episodes=self._episodes(subject),
             diseases=self._diseases(subject, scores, findings),
+            common_explanations=self._common(scores, findings),
+            percentage=self.percentage.of(scores[0]["p_any"], scores[0]["night"])
+            if self.percentage and scores
+            else None,
+            percentage_from=self.percentage.words if self.percentage else None,
             reading=self._reading(subject, sources),
             findings=tuple(findings.values()),
             encounters=tuple(self._encounters(events)),
@@ -225,13 +241,41 @@ class Charts:
                     for one in row["contributions"]
                 ),
                 tuple(
-                    page.ExpectedFinding(hpo_id, self._label(hpo_id), None, findings.get((hpo_id, "negated")))
+                    page.ExpectedFinding(
+                        hpo_id,
+                        self._label(hpo_id),
+                        self._share(row["disease_id"], hpo_id),
+                        findings.get((hpo_id, "negated")),
+                    )
                     for hpo_id in row["expected_absent"][:EXPECTED_LISTED]
                 ),
+                self._deciding_test(row),
                 evidence_rank=row["rank"],
             )
             for row in ranked[: self.shown]
         )
+
+    def _share(self, disease_id: str, hpo_id: str) -> float | None:
+        index = self.knowledge.index_of(disease_id)
+        return None if index is None else self.knowledge.annotated_share(index, hpo_id)
+
+    def _deciding_test(self, row: Mapping[str, Any]) -> str | None:
+        index, test = self.knowledge.index_of(row["disease_id"]), None
+        if row["next_test"] is not None:
+            label = self._label(row["next_test"])
+            test = NextTest(row["next_test"], label, row["test_if_present"], row["test_if_absent"])
+        return deciding(test, self.knowledge.diseases[index].genes if index is not None else ()) or None
+
+    def _common(
+        self, scores: Sequence[Mapping[str, Any]], findings: Mapping[tuple[str, str], page.Finding]
+    ) -> tuple[page.CommonExplanation, ...]:
+        """The best common explanation of the score, as stored with it."""
+        name = scores[0]["common_explanation"] if scores else None
+        if name is None:
+            return ()
+        present = {hpo_id: one.label for (hpo_id, assertion), one in findings.items() if assertion == "present"}
+        explained = (label for hpo, label in present.items() if name in explainers(hpo, self.knowledge))
+        return (page.CommonExplanation(name, tuple(explained), "by the evidence arm"),)
 
     def _encounters(self, events: Sequence[Mapping[str, Any]]) -> Iterable[page.Encounter]:
         seen = set()

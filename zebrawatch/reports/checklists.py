@@ -70,7 +70,7 @@ def tripod_ai(facts: RunFacts) -> tuple[ChecklistItem, ...]:
         "12g": f"Alert where P(any listed rare disease) reaches {facts.threshold}; {facts.shown_k} diseases shown",
         "13": "PPV is given for stated prevalences only, never for the mix of the data",
         "14": f"Detection and lead by {groups}" if groups else "",
-        "15": "Ranked diseases with their evidence; a word for the risk, no percentage",
+        "15": "Ranked diseases with their evidence; a word for the risk, no percentage before 100 confirmed events",
         "18c": facts.of("protocol"),
         "18f": facts.of("code"),
         "20a": _flow(outcome) + (f". {excluded}" if excluded else ""),

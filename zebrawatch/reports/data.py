@@ -213,8 +213,9 @@ class AlertedPatient:
 
     `episodes` in order of time, at least one; the last is the one explained. `findings` are all findings about the
     patient, each at first appearance; those with `known_night` equal to the raise's night are shown as new. `diseases`
-    are the K shown, by rank. `previous_p_note` says in words what the score did before ("below the threshold since
-    2024-02-11"), where known.
+    are the K shown, by rank. `percentage` is P(any listed rare disease is confirmed within 24 months) in percent, where
+    the site has events enough to say so, and `percentage_from` what it was checked on. `previous_p_note`
+    says in words what the score did before ("below the threshold since 2024-02-11"), where known.
     """
 
     key: str
@@ -232,6 +233,8 @@ class AlertedPatient:
     common_explanations: tuple[CommonExplanation, ...] = ()
     death: date | None = None
     previous_p_note: str | None = None
+    percentage: float | None = None
+    percentage_from: str | None = None
     reading: ModelReading | None = None
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from zebrawatch.evidence.explanation import NextTest
 from zebrawatch.nights import NightRange
 from zebrawatch.reports import figures, pictures, reference
 from zebrawatch.reports.data import (
@@ -28,7 +29,7 @@ from zebrawatch.reports.data import (
     RowCount,
     SummaryReport,
 )
-from zebrawatch.reports.risk import MEANING, risk_word
+from zebrawatch.reports.risk import MEANING, percent, risk_word
 from zebrawatch.reports.statement import statement
 from zebrawatch.reports.suppression import floor_of, share_may_show, shown_apart, shown_count, shown_parts
 from zebrawatch.reports.timeline import mark_name, timeline
@@ -37,6 +38,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 QUOTE_CONTEXT = 240
 """Characters of a sentence shown on either side of a quote."""
 FEWEST_POINTS = 4
+GENES_NAMED = 4
 MONTH = 30
 """Days to which lead-time lines of real people are rounded."""
 
@@ -133,6 +135,7 @@ def _environment() -> Environment:
         cuts=cut_quote,
         diverging_bar=pictures.diverging_bar,
         interval_mark=pictures.interval_mark,
+        percent=percent,
         legend=_legend,
         risk=_risk,
         score_bar=pictures.score_bar,
@@ -169,6 +172,21 @@ def signed(value: float) -> str:
     """A likelihood ratio's logarithm with its sign, two digits: +1.52, −0.18, 0.00."""
     text = f"{value:+.2f}".replace("-", "−")
     return "0.00" if text[1:] == "0.00" else text
+
+
+def deciding(test: NextTest | None, genes: Sequence[str]) -> str:
+    """What would decide about a disease, in words: the finding whose test tells most, and the genes tied to it."""
+    told = []
+    if test:
+        label = test.label[0].lower() + test.label[1:] if test.label[1:2].islower() else test.label
+        told.append(
+            f"Look for {label}, which nobody has written about: found, it would add "
+            f"{signed(test.log10_lr_if_present)}; surely absent, {signed(test.log10_lr_if_absent)}."
+        )
+    if genes:
+        more = f" and {len(genes) - GENES_NAMED} more" if len(genes) > GENES_NAMED else ""
+        told.append(f"Gene{'s' if len(genes) > 1 else ''} tied to it: {', '.join(genes[:GENES_NAMED])}{more}.")
+    return " ".join(told)
 
 
 def _legend(kind: str) -> Markup:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-BANDS = ((0.5, "high"), (0.1, "moderate"), (0.01, "low"))
+BANDS = ((0.5, "high"), (0.1, "moderate"), (0.005, "low"))
 LOWEST = "negligible"
 MEANING = (
     "Risk is a word for the uncalibrated share of the posterior: high from one half, moderate from one tenth, low from "
-    "one hundredth, else negligible. No percentage is shown, because none was checked against confirmed cases here."
+    "one two-hundredth, else negligible. A percentage is shown once it was checked against 100 confirmed cases here."
 )
 
 
 def risk_word(posterior: float) -> str:
     """`high`, `moderate`, `low` or `negligible` (FHIR risk-probability codes) for a posterior from 0 to 1.
 
-    ValueError outside 0 to 1 (NaN too). The bands are a convention of this project, printed beside the words.
+    ValueError outside 0 to 1 (NaN too). The bands are a convention of this project, printed beside the
+    words; what the shipped threshold of 0.008 raises is never negligible.
     """
     if not 0 <= posterior <= 1:
         raise ValueError(f"a posterior lies between 0 and 1, not at {posterior}")
     return next((word for least, word in BANDS if posterior >= least), LOWEST)
+
+
+def percent(value: float) -> str:
+    """A percentage as it is shown: two digits, and never a certainty (`< 0.1 %`, `> 99 %`)."""
+    if value < 0.1:
+        return "< 0.1 %"
+    return "> 99 %" if value > 99 else f"{float(f'{value:.2g}'):g} %"

@@ -8,7 +8,7 @@ the night on which a pending alert has persisted long enough. Folding a range at
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import groupby
@@ -18,7 +18,7 @@ from zebrawatch.nights import NightRange
 
 Action = Literal["raise", "show", "withdraw"]
 Cause = Literal["evidence", "background", "source removed"]
-NEW_BACKGROUND, POLICY = "new background", "policy"
+NEW_BACKGROUND, POLICY, BUDGET = "new background", "policy", "budget"
 NOT_OWN = (NEW_BACKGROUND, POLICY)
 """Reasons of a raise that did not come from the patient's own evidence: such an alert gives no lead."""
 
@@ -81,7 +81,7 @@ class AlertPolicy:
 
     By disease: `suspended` ones are neither shown nor counted, `suppressed` ones may be shown but raise no alert, and
     one with a threshold of its own counts only where its own share reaches that. What does not count is taken off
-    `p_any`.
+    `p_any`. `budget` caps the new alerts of a night over all patients (zebrawatch.screen.budget).
     """
 
     threshold: float
@@ -92,6 +92,7 @@ class AlertPolicy:
     suspended: frozenset[str] = frozenset()
     suppressed: frozenset[str] = frozenset()
     thresholds: tuple[tuple[str, float], ...] = ()
+    budget: int | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold <= 1.0:
@@ -100,6 +101,8 @@ class AlertPolicy:
             raise ValueError("k must be at least 1, persistence_nights and same_episode_days at least 0")
         if self.withdraw_below is not None and not 0.0 <= self.withdraw_below <= self.threshold:
             raise ValueError("withdraw_below must lie between 0 and the threshold")
+        if self.budget is not None and self.budget < 0:
+            raise ValueError(f"a budget of new alerts a night is 0 or more, not {self.budget}")
 
     @property
     def floor(self) -> float:
@@ -113,6 +116,10 @@ class AlertPolicy:
     def turns(self) -> frozenset[date]:
         """Nights on which the policy changes."""
         return frozenset()
+
+    def has_budget(self, nights: NightRange) -> bool:  # noqa: ARG002
+        """Whether new alerts are capped."""
+        return self.budget is not None
 
     def judged(self, score: NightScore) -> NightScore:
         """The score as this policy takes it: what does not count is off `p_any`, and the list is cut at K."""
@@ -134,6 +141,8 @@ class Policy(Protocol):
     def on(self, night: date) -> AlertPolicy: ...
 
     def turns(self) -> frozenset[date]: ...
+
+    def has_budget(self, nights: NightRange) -> bool: ...
 
 
 class Span(NamedTuple):
@@ -296,6 +305,20 @@ class FlagChange:
         }
 
 
+class Step(NamedTuple):
+    """One look at a patient: what changed, the state after it, and the state had no alert been raised."""
+
+    change: FlagChange | None
+    state: PatientState
+    otherwise: PatientState
+
+    @property
+    def opens(self) -> bool:
+        """Whether a new episode begins: the new alerts that a budget counts."""
+        change = self.change
+        return change is not None and change.action == "raise" and self.state.episode_first == change.night
+
+
 def fold(
     policy: Policy,
     state: PatientState,
@@ -309,25 +332,45 @@ def fold(
 
     `state` is that of the night before the range. `scores` are the patient's scores within the range, at most one a
     night; `facts` may know of later nights: they act from their own. An alert whose condition was met on
-    `first_screened_night` is backlog. ValueError: a score outside the range, two scores on one night, a range before
-    the first screened night.
+    `first_screened_night` is backlog. A budget is not looked at (zebrawatch.screen.budget). ValueError: a score outside
+    the range, two scores on one night, a range before the first screened night.
     """
+    changes: list[FlagChange] = []
+    for step in steps(policy, state, scores, facts, nights, first_screened_night):
+        changes += [step.change] if step.change else []
+        state = step.state
+    return changes, state
+
+
+def steps(
+    policy: Policy,
+    state: PatientState,
+    scores: Sequence[NightScore],
+    facts: Facts,
+    nights: NightRange,
+    first_screened_night: date,
+) -> Iterator[Step]:
+    """What `fold` does, look by look."""
     by_night = _by_night(scores, nights)
     if nights.first < first_screened_night:
         raise ValueError(f"nights {nights} begin before the first screened night {first_screened_night}")
     turns = facts.turns() | policy.turns()
     stops = sorted({nights.first, *by_night, *(night for night in turns if night in nights)})
-    changes: list[FlagChange] = []
     for stop, following in zip(stops, [*stops[1:], nights.last + timedelta(days=1)], strict=True):
         if stop in by_night:
             state = replace(state, score=by_night[stop])
-        change, state = _turn(policy, state, facts, stop, first_screened_night)
-        changes += [change] if change else []
-        due = _due(policy.on(stop), state)
+        step = _looked(policy, state, facts, stop, first_screened_night)
+        yield step
+        due = _due(policy.on(stop), step.state)
         if due is not None and stop < due < following:
-            change, state = _turn(policy, state, facts, due, first_screened_night)
-            changes += [change] if change else []
-    return changes, state
+            step = _looked(policy, step.state, facts, due, first_screened_night)
+            yield step
+        state = step.state
+
+
+def _looked(policy: Policy, state: PatientState, facts: Facts, night: date, first_screened_night: date) -> Step:
+    change, after = _turn(policy, state, facts, night, first_screened_night)
+    return Step(change, after, replace(state, met_night=after.met_night))
 
 
 def _by_night(scores: Sequence[NightScore], nights: NightRange) -> dict[date, NightScore]:
@@ -372,17 +415,25 @@ def _raised(
         and (night - state.withdrawn_night).days <= held.same_episode_days
     )
     by_policy = state.met_night is not None and _met_by_policy(policy, state.score, state.met_night)
-    reason = POLICY if by_policy else NEW_BACKGROUND if score.cause == "background" else "threshold"
+    waited = BUDGET if _was_due_before(policy, state, night) else "threshold"
+    reason = POLICY if by_policy else NEW_BACKGROUND if score.cause == "background" else waited
     state = replace(
         state,
         open=True,
         episode_first=state.episode_first if continues else night,
         withdrawn_night=None,
         shown=score.shown,
-        background_only=reason != "threshold",
+        background_only=reason in NOT_OWN,
         backlog=state.backlog if continues else state.met_night == first_screened_night,
     )
     return _change(held, state, score, night, "raise", reason), state
+
+
+def _was_due_before(policy: Policy, state: PatientState, night: date) -> bool:
+    """Whether the alert was due on the night before and is raised only now: that night's budget was spent."""
+    eve = night - timedelta(days=1)
+    due = _due(policy.on(eve), state)
+    return due is not None and due <= eve and policy.on(eve).budget is not None
 
 
 def _met_by_policy(policy: Policy, score: NightScore | None, night: date) -> bool:

@@ -23,7 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zebrawatch.errors import ConfigurationError
 from zebrawatch.nights import NightRange
-from zebrawatch.screen.alerts import AlertPolicy, Facts, FlagChange, NightScore, PatientState, Policy, Span, fold
+from zebrawatch.screen.alerts import AlertPolicy, Facts, FlagChange, NightScore, PatientState, Policy, Span
+from zebrawatch.screen.budget import Life, fold_together
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Text = Annotated[str, Field(min_length=3)]
@@ -46,6 +47,7 @@ class _Entry(BaseModel):
     suppressed: tuple[DiseaseId, ...] = ()
     thresholds: dict[DiseaseId, Share] = {}
     fitted_through: date | None = None
+    budget: Annotated[int, Field(ge=0)] | None = None
 
 
 class _File(BaseModel):
@@ -108,6 +110,11 @@ class PolicyHistory:
         told = [_plain(asdict(one.policy)) | {"since": str(one.since), "never": sorted(one.never)} for one in known]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
+    def has_budget(self, nights: NightRange) -> bool:
+        """Whether the new alerts of any of these nights are capped."""
+        held = {self.entry(nights.first), *(one for one in self.entries if one.since in nights)}
+        return any(one.policy.budget is not None for one in held)
+
     def then(self, entry: PolicyEntry) -> PolicyHistory:
         """This history with an entry that holds from its night on, whatever stood for later."""
         return PolicyHistory((*(one for one in self.entries if one.since < entry.since), entry))
@@ -119,7 +126,9 @@ class PolicyHistory:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: sorted(value) if isinstance(value, frozenset) else value for key, value in values.items()}
+    """Values for JSON; without a budget the digest is what it was before there were budgets."""
+    told = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in values.items()}
+    return {key: value for key, value in told.items() if key != "budget" or value is not None}
 
 
 def read_policy(path: Path, canonical: Mapping[str, str] | None = None) -> PolicyHistory:
@@ -170,7 +179,7 @@ def _entry(entry: _Entry, path: Path, canonical: Mapping[str, str] | None) -> Po
     policy = AlertPolicy(
         entry.threshold, entry.shown, entry.persistence_nights, entry.same_episode_days, entry.withdraw_below,
         frozenset(map(known, entry.suspended)) | never, frozenset(map(known, entry.suppressed)),
-        tuple(sorted((known(name), share) for name, share in entry.thresholds.items())),
+        tuple(sorted((known(name), share) for name, share in entry.thresholds.items())), entry.budget,
     )  # fmt: skip
     return PolicyEntry(entry.since, entry.by, entry.why, policy, never, entry.fitted_through)
 
@@ -223,17 +232,22 @@ def preview(
     """
     raised: Counter[str] = Counter()
     withdrawn: Counter[str] = Counter()
-    still, changed = 0, {}
     eve = nights.first - timedelta(days=1)
-    for one in patients:
-        state = PatientState.rebuild(policy, one.subject_id, one.flags, one.scores, one.facts, first_screened, eve)
-        inside = [score for score in one.scores if score.night in nights]
-        changes, end = fold(policy, state, inside, one.facts, nights, first_screened)
+    lives = {
+        one.subject_id: Life(
+            PatientState.rebuild(policy, one.subject_id, one.flags, one.scores, one.facts, first_screened, eve),
+            [score for score in one.scores if score.night in nights],
+            one.facts,
+        )
+        for one in patients
+    }
+    still, changed = 0, {}
+    for subject, (changes, end) in fold_together(policy, lives, nights, first_screened).items():
         still += end.open
         if changes:
-            changed[one.subject_id] = changes
+            changed[subject] = changes
         for change in changes:
-            first = _first_shown(change, state.shown)
+            first = _first_shown(change, lives[subject].state.shown)
             raised[first] += change.action == "raise"
             withdrawn[first] += change.action == "withdraw"
     return Effect(+raised, +withdrawn, still), changed
