@@ -17,7 +17,8 @@ from pyspark.sql import functions as F  # noqa: N812
 
 import zebrawatch
 from assets.drift import suspended
-from assets.night_run import NightRun, Pull, code_digest
+from assets.night_run import NightRun, code_digest
+from connectors.pulls import Pull
 from zebrawatch.engine import findings as engine
 from zebrawatch.engine import score
 from zebrawatch.engine.events import findings_of_events, namings_of_events

@@ -30,6 +30,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.schema import Schema as DeltaSchema
 from deltalake.transaction import AddAction, RemoveAction
 
+from zebrawatch.content import digest_of
 from zebrawatch.errors import LakeError
 from zebrawatch.nights import NightRange
 from zebrawatch.schemas import EVENTS, LAKE_SCHEMA_VERSION, NIGHTS, NOTES, PATIENTS, TABLES, Table
@@ -555,13 +556,6 @@ class Lake:
 
     def _names(self) -> list[str]:
         return sorted(path.name for path in self.tables.iterdir() if path.name in TABLES)
-
-
-def digest_of(data: pa.Table, table: Table) -> str:
-    """Content digest of a small table in memory: rows in key order, canonical JSON, without clock columns."""
-    columns = [name for name in table.schema.names if name not in table.clock]
-    lines = sorted(json.dumps(row, sort_keys=True, default=str) for row in data.select(columns).to_pylist())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
 def _versions_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:

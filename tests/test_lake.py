@@ -22,7 +22,8 @@ from deltalake import DeltaTable, write_deltalake
 from lake_rows import arrow, frame
 from pyspark.sql import SparkSession
 
-from connectors.lake import LOCK_NAME, Lake, Written, digest_of
+from connectors.lake import LOCK_NAME, Lake, Written
+from zebrawatch.content import digest_of
 from zebrawatch.errors import LakeError
 from zebrawatch.nights import NightRange
 from zebrawatch.schemas import CANDIDATES, FLAGS, LAKE_SCHEMA_VERSION, LEAD_TIME, LLM_LEDGER, NOTES, SUSPICIONS

@@ -281,13 +281,13 @@ def test_a_flag_is_made_again_from_its_raw_lines(screened: Lake, audited: Callab
 
 
 def test_a_row_that_differs_is_named_by_its_key(screened: Lake) -> None:
-    from assets.audit import _compared
+    from zebrawatch.outcome.rebuilt import compared
 
     stored = screened.arrow(FLAGS)
     place = stored.schema.get_field_index("threshold")
     changed = stored.set_column(place, "threshold", [[0.5] * stored.num_rows]).cast(stored.schema)
-    assert _compared(FLAGS, stored, stored).verdict == "same"
-    told = _compared(FLAGS, stored, changed)
+    assert compared(FLAGS, stored, stored).verdict == "same"
+    told = compared(FLAGS, stored, changed)
     assert told.verdict == "differs"
     assert len(told.only_stored) == stored.num_rows
     assert any(" raise" in row for row in told.only_rebuilt)
