@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from zebrawatch.content import digest_of
+from zebrawatch.content import content_columns, digest_of
 from zebrawatch.errors import LakeError
 from zebrawatch.schemas import Table
 
@@ -134,7 +134,7 @@ def compared(table: Table, stored: pa.Table, rebuilt: pa.Table | None) -> Compar
 
 def _by_row(table: Table, rows: pa.Table) -> dict[str, str]:
     """Content of every row, and its key in words."""
-    columns = [name for name in table.schema.names if name not in table.clock]
+    columns = content_columns(table)
     return {
         json.dumps(row, sort_keys=True, default=str): " ".join(str(row[name]) for name in table.key)
         for row in rows.select(columns).to_pylist()
