@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 LOCK_NAME = "LOCK"
 _PATTERNS = frozenset("[]{}*?\\")  # Hadoop's globs (FileSystem.globStatus), which Spark's reader expands in every path
 REPLAYS = "replays"  # below a lake: replays of the past, each a lake of its own
+ROW_GROUP = 4 << 20  # bytes; rows come by patient: who reads a few patients passes over the groups of all others
 STAGING = "_staging"  # where Spark writes before a commit, in a table's folder
 
 
@@ -364,7 +365,7 @@ class Lake:
             if field.name != table.partition
         ]
         staging = self.path(table) / STAGING / uuid.uuid4().hex
-        frame.select(*columns).write.parquet(str(staging))
+        frame.select(*columns).write.option("parquet.block.size", str(ROW_GROUP)).parquet(str(staging))
         target = self.path(table) / f"{table.partition}={value}"
         target.mkdir(parents=True, exist_ok=True)
         actions = []
@@ -390,7 +391,8 @@ class Lake:
             return digest_of(table.schema.empty_table(), table)
         rows = None if partition is None else pc.field(table.partition) == partition
         data = self._delta(table, version).to_pyarrow_dataset()
-        return digest_of(data.scanner(columns=content_columns(table), filter=rows).to_reader(), table)
+        there = [name for name in content_columns(table) if name in data.schema.names]
+        return digest_of(data.scanner(columns=there, filter=rows).to_reader(), table)
 
     # -- nights -----------------------------------------------------------------------------------------------------
 

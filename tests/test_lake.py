@@ -208,7 +208,7 @@ def any_rows(draw: random.Random) -> list[dict[str, Any]]:
     return [
         {
             "subject_id": draw.choice([n, -n, 2**62 + n]),
-            "night": draw.choice([night(n), date(1700, 2, 28), None]),
+            "night": draw.choice([night(n % 4), date(1700, 2, 28)]),
             "disease_name": draw.choice(words),
             "log10_lr": draw.choice([0.1 + 0.2, -0.0, 1e-300, 1e22, float("inf"), None]),
             "contributions": draw.choice([[part] * draw.randint(1, 3), [], None]),
@@ -362,7 +362,7 @@ def test_migration_brings_an_older_lake_here_once(lake: Lake, spark: SparkSessio
     old = whole.drop_columns(["next_test", "common_explanation"])
     write_deltalake(lake.path(CANDIDATES), old, mode="overwrite", schema_mode="overwrite")
     version = lake.version("candidates")
-    publish(lake, nights(0, 0), Written("candidates", version, 1, 1, lake.digest(spark, CANDIDATES)))
+    publish(lake, nights(0, 0), Written("candidates", version, 1, 1, lake.digest(CANDIDATES)))
     lake.describe(schema_version=2)
     with pytest.raises(LakeError, match="zebrawatch lake migrate"):
         Lake.open(lake.root)
@@ -373,7 +373,7 @@ def test_migration_brings_an_older_lake_here_once(lake: Lake, spark: SparkSessio
     assert lake.nights()[0].versions == {"candidates": lake.version("candidates")}
     for read in (lake.arrow(CANDIDATES), lake.arrow(CANDIDATES, version=version)):
         assert read.drop_columns(["next_test"]).to_pylist() == whole.drop_columns(["next_test"]).to_pylist()
-    assert lake.digest(spark, CANDIDATES) == lake.nights()[0].digests["candidates"]
+    assert lake.digest(CANDIDATES) == lake.nights()[0].digests["candidates"]
     added = frame(spark, CANDIDATES, [{**score, "night": night(1), "next_test": "HP:1"}])
     lake.write_nights(added.drop("night_range").selectExpr("*", "'x' as night_range"), CANDIDATES, nights(1, 1))
     assert sorted(map(str, lake.arrow(CANDIDATES)["next_test"].to_pylist())) == ["HP:1", "None"]
