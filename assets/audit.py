@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,16 @@ import pyarrow.compute as pc
 
 from assets import evidence, raw, screen, timeline
 from assets.identity import identity_of, kept_settings
-from assets.night_run import PULL_FILE, NightRun, Pull
+from assets.night_run import NightRun
 from connectors.configuration import Configuration
-from connectors.lake import Lake, PublishedNight, digest_of
+from connectors.lake import Lake, PublishedNight
 from connectors.manifest import MANIFEST_NAME, Manifest, PulledFile
+from connectors.pulls import PULL_FILE, Pull
 from connectors.spark import session
 from zebrawatch.errors import LakeError
 from zebrawatch.evidence.background import Background
 from zebrawatch.nights import NightRange
+from zebrawatch.outcome.rebuilt import FlagName, Rebuild, SourceLine, compared, flag_meant, other_versions
 from zebrawatch.schemas import (
     CANDIDATES,
     EVENTS,
@@ -43,99 +44,12 @@ from zebrawatch.schemas import (
 from zebrawatch.timeline.lineage import RawLine, lines_about
 
 COMPARED = (PATIENTS, NOTES, EVENTS, FINDINGS, NAMINGS, CANDIDATES, SUSPICIONS, FLAGS)
-_OF_THE_RUN = (
-    "nights",
-    "data",
-    "pulls",
-    "percentage",
-    "schema",
-)  # differ between any two runs, and say nothing about how
-
-
-@dataclass(frozen=True)
-class FlagName:
-    """An alert: its patient and the first night of its episode, as in `flags.episode_id`."""
-
-    subject_id: int
-    first_night: date
-
-    @property
-    def episode_id(self) -> str:
-        """As the table `flags` writes it."""
-        return f"{self.subject_id}:{self.first_night}"
-
-    @property
-    def key(self) -> str:
-        """The patient's pseudonymous key, as pages show it."""
-        return f"{self.subject_id:016x}"
-
-
-@dataclass(frozen=True)
-class SourceLine:
-    """Where a version of a resource stands in the raw files."""
-
-    version: str
-    pull: str
-    file: str
-    line_number: int
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One table's rows of the patient: as stored, and as rebuilt. `verdict` is same / differs / not rebuilt."""
-
-    table: str
-    stored: int
-    rebuilt: int | None
-    stored_digest: str
-    rebuilt_digest: str | None
-    verdict: str
-    only_stored: tuple[str, ...] = ()
-    only_rebuilt: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Rebuild:
-    """What making a flag again showed."""
-
-    lines: tuple[SourceLine, ...]
-    compared: tuple[Compared, ...]
-    quarantined: tuple[dict[str, Any], ...]
-    not_rebuilt: tuple[str, ...] = ()
-    other_versions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-
-    @property
-    def differs(self) -> bool:
-        """Whether any rebuilt table is not as stored."""
-        return any(one.verdict == "differs" for one in self.compared)
-
-    @property
-    def whole(self) -> bool:
-        """Whether every table could be rebuilt."""
-        return not self.not_rebuilt
 
 
 def flag_named(lake: Lake, given: str) -> FlagName:
-    """The flag that a person means: `SUBJECT:NIGHT` (flags.episode_id), the subject as a number or as a page's key.
-
-    A key may be cut short while it names one patient; the night may be left out where the patient has one alert.
-    LakeError in one sentence where there is no such flag, or more than one.
-    """
-    who, _, night = given.partition(":")
-    names = {
-        FlagName(row["subject_id"], date.fromisoformat(row["episode_id"].rpartition(":")[2]))
-        for row in lake.arrow(FLAGS, ["subject_id", "episode_id"]).to_pylist()
-    }
-    of_subject = [one for one in names if str(one.subject_id) == who or (len(who) >= 4 and one.key.startswith(who))]
-    meant = [one for one in of_subject if not night or str(one.first_night) == night]
-    if not meant:
-        raise LakeError(
-            f"There is no flag {given} in {lake.root}; `zebrawatch audit night DATE` lists those of a night."
-        )
-    if len(meant) > 1:
-        found = ", ".join(sorted(f"{one.key}:{one.first_night}" for one in meant)[:5])
-        raise LakeError(f"{given} names {len(meant)} flags ({found}); give one of them.")
-    return meant[0]
+    """The flag that a person means (zebrawatch.outcome.rebuilt.flag_meant); LakeError where there is none, or more."""
+    rows = lake.arrow(FLAGS, ["episode_id"])["episode_id"].to_pylist()
+    return flag_meant({FlagName.parse(episode_id) for episode_id in rows}, given)
 
 
 def night_of_flag(lake: Lake, flag: FlagName) -> PublishedNight:
@@ -196,25 +110,13 @@ def rebuild(configuration: Configuration, lake: Lake, flag: FlagName, say: Calla
     return Rebuild(
         tuple(lines.values()),
         tuple(
-            _compared(table, stored[table.name], None if table.name in skipped else rebuilt[table.name])
+            compared(table, stored[table.name], None if table.name in skipped else rebuilt[table.name])
             for table in COMPARED
         ),
         quarantined,
         tuple(not_rebuilt),
         other,
     )
-
-
-def other_versions(stored: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[str, str]]:
-    """What of a run identity is another today: dotted name to (then, now)."""
-    found: dict[str, tuple[str, str]] = {}
-    for name in sorted({*stored, *now} - set(_OF_THE_RUN if not prefix else ())):
-        then, today = stored.get(name), now.get(name)
-        if isinstance(then, Mapping) and isinstance(today, Mapping):
-            found |= other_versions(then, today, f"{prefix}{name}.")
-        elif then != today and not (name == "readers" and isinstance(then, str) != isinstance(today, str)):
-            found[f"{prefix}{name}"] = (str(then), str(today))
-    return found
 
 
 def with_merged(lake: Lake, subject_id: int) -> frozenset[int]:
@@ -260,7 +162,7 @@ def _take_in(run: _PatientRun, lake: Lake, names: Iterable[str]) -> dict[str, So
     pulls = NightRun(run.configuration, lake, run.run_id, None, run.say).pulls()
     for pull in pulls:
         deletions = frozenset(file.name for file in pull.manifest.files if file.deleted)
-        lines = lines_about(raw.splits(pull), wanted, deletions)
+        lines = lines_about(pull.splits(), wanted, deletions)
         if not lines:
             continue
         run.say(f"Reading {len(lines):,} raw lines of pull {pull.name} again")
@@ -342,27 +244,3 @@ def _quarantined(passing: Lake, lines: Mapping[str, SourceLine]) -> tuple[dict[s
         for row in rows
         if (version := RawLine("", 0, row["line"]).version) in lines
     )
-
-
-def _compared(table: Table, stored: pa.Table, rebuilt: pa.Table | None) -> Compared:
-    digest = digest_of(stored, table)
-    if rebuilt is None:
-        return Compared(table.name, stored.num_rows, None, digest, None, "not rebuilt")
-    again = digest_of(rebuilt, table)
-    if digest == again:
-        return Compared(table.name, stored.num_rows, rebuilt.num_rows, digest, again, "same")
-    ours, theirs = _by_row(table, stored), _by_row(table, rebuilt)
-    return Compared(
-        table.name, stored.num_rows, rebuilt.num_rows, digest, again, "differs",
-        tuple(sorted(ours[row] for row in ours.keys() - theirs.keys())),
-        tuple(sorted(theirs[row] for row in theirs.keys() - ours.keys())),
-    )  # fmt: skip
-
-
-def _by_row(table: Table, rows: pa.Table) -> dict[str, str]:
-    """Content of every row, and its key in words."""
-    columns = [name for name in table.schema.names if name not in table.clock]
-    return {
-        json.dumps(row, sort_keys=True, default=str): " ".join(str(row[name]) for name in table.key)
-        for row in rows.select(columns).to_pylist()
-    }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -15,25 +13,38 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import reporting
-from assets.audit import FlagName, Rebuild, SourceLine, flag_named, night_of_flag, rebuild, with_merged
-from assets.night_run import NightRun, Pull
-from assets.raw import splits
+from assets.audit import flag_named, night_of_flag, rebuild, with_merged
+from assets.night_run import NightRun
 from connectors.configuration import Configuration
-from connectors.lake import Lake, PublishedNight, digest_of
+from connectors.lake import Lake, PublishedNight
 from connectors.mlflow_runs import flatten_identity
-from connectors.spark import session
+from zebrawatch.content import FORM
 from zebrawatch.errors import LakeError
 from zebrawatch.nights import NightRange
 from zebrawatch.outcome.matching import Matcher
 from zebrawatch.outcome.percentage import Percentage
 from zebrawatch.outcome.protocol import Protocol
+from zebrawatch.outcome.rebuilt import FlagName, Rebuild
 from zebrawatch.reports import audit as page
 from zebrawatch.reports import figures
 from zebrawatch.reports.data import QuarantineReason
+from zebrawatch.reports.from_audit import (
+    SCORE_COLUMNS,
+    VERSION_COLUMNS,
+    change_of,
+    check_of,
+    deviations,
+    lineage_of,
+    missed_by,
+    missed_of,
+    night_flags,
+    night_verdict,
+    protocol_words,
+    verdict_of,
+)
 from zebrawatch.reports.from_tables import quarantine_reasons
 from zebrawatch.reports.statement import statement
-from zebrawatch.schemas import CANDIDATES, FINDINGS, FLAGS, LEAD_TIME, QUARANTINE, TABLES
-from zebrawatch.timeline.splits import lines_of
+from zebrawatch.schemas import CANDIDATES, FINDINGS, FLAGS, LEAD_TIME, QUARANTINE, TABLES, Table
 
 Say = Callable[[str], None]
 
@@ -81,18 +92,6 @@ def audit_flag(
     return _written(folder, page.flag_page(audit), facts, audit.sound, audit.verdict)
 
 
-def verdict_of(made: Rebuild) -> str:
-    """What making a flag again showed, in one sentence."""
-    rows = sum(one.stored for one in made.compared)
-    if made.differs:
-        tables = ", ".join(one.table for one in made.compared if one.verdict == "differs")
-        why = "the same code and settings" if not made.other_versions else "another state of code or settings (below)"
-        return f"The rebuilt flag DIFFERS from the stored one in {tables}; it was made with {why}."
-    if not made.whole:
-        return "What could be rebuilt equals what is stored; the rest could not be rebuilt (below)."
-    return f"The flag was rebuilt from {len(made.lines):,} raw lines, and all {rows:,} rows behind it are the same."
-
-
 def _flag_audit(
     configuration: Configuration, lake: Lake, flag: FlagName, night: PublishedNight, made: Rebuild, known: Reviewed
 ) -> page.FlagAudit:
@@ -104,87 +103,45 @@ def _flag_audit(
         sound=not made.differs,
         provenance=reporting.provenance_of(run, percentage=Percentage.from_json(night.identity.get("percentage"))),
         patient=reporting.alerted_patient(run, flag.subject_id, night.identity),
-        changes=tuple(_change(row) for row in rows),
-        checks=tuple(
-            page.Check(
-                one.table, f"{one.stored:,} rows, {one.stored_digest[:12]}",
-                "" if one.rebuilt is None else f"{one.rebuilt:,} rows, {(one.rebuilt_digest or '')[:12]}", one.verdict,
-                _differences(one.only_stored, one.only_rebuilt),
-            )
-            for one in made.compared
-        ),
+        changes=tuple(change_of(row) for row in rows),
+        checks=tuple(check_of(one) for one in made.compared),
         not_rebuilt=made.not_rebuilt,
         other_versions=made.other_versions,
-        lineage=tuple(_lineage(run, flag, rows, {line.version: line for line in made.lines})),
+        lineage=tuple(lineage_of(rows, _scores(lake, flag), _findings(lake, flag), made.lines)),
         quarantined=tuple(f"{one['resource_type']}: {one['reason']} ({one['file']}, line {one['line_number']})"
                           for one in made.quarantined),
         decided=known.decided,
         looked=known.looked,
         reviewed=known.there,
-        protocol=_protocol(night),
-        deviations=tuple(deviations(lake, night)),
+        protocol=protocol_words(Protocol.read(), night.identity.get("protocol")),
+        deviations=tuple(_deviations(lake, night)),
         links=tuple(links(configuration, lake, night)),
         identity=flatten_identity(night.identity),
     )  # fmt: skip
 
 
-def _differences(stored: Sequence[str], rebuilt: Sequence[str]) -> str:
-    """The keys of rows that differ, the first few of each side."""
-    told = [f"only {where}: {', '.join(rows[:3])}{' …' if len(rows) > 3 else ''}"
-            for where, rows in (("stored", stored), ("rebuilt", rebuilt)) if rows]  # fmt: skip
-    return "; ".join(told)
-
-
 def _episode_rows(lake: Lake, flag: FlagName) -> list[dict[str, Any]]:
-    rows = lake.arrow(FLAGS, rows=pc.field("subject_id") == flag.subject_id).to_pylist()
+    rows = _rows_of(lake, FLAGS, [flag.subject_id])
     return sorted((row for row in rows if row["episode_id"] == flag.episode_id), key=lambda row: row["night"])
 
 
-def _change(row: Mapping[str, Any]) -> page.Change:
-    shown = tuple(f"{one['rank']}. {one['disease_name']}" for one in row["shown"])
-    return page.Change(row["night"], row["action"], row["reason"], row["p_any"], row["threshold"], shown)
+def _scores(lake: Lake, flag: FlagName) -> list[dict[str, Any]]:
+    return _rows_of(lake, CANDIDATES, [flag.subject_id])
 
 
-def _lineage(
-    run: NightRun, flag: FlagName, rows: Sequence[Mapping[str, Any]], lines: Mapping[str, SourceLine]
-) -> Iterable[page.Lineage]:
-    """Weighed findings of the list shown last, weightiest first, each with its raw line."""
-    shown = next(row for row in reversed(rows) if row["action"] != "withdraw")
-    ids = {one["disease_id"] for one in shown["shown"]}
-    scores = run.lake.arrow(CANDIDATES, rows=pc.field("subject_id") == flag.subject_id).to_pylist()
-    known = [row for row in scores if row["night"] <= shown["night"] and row["rank"] > 0]
-    last = max((row["night"] for row in known), default=None)
-    versions = _versions(run, with_merged(run.lake, flag.subject_id))
-    seen: dict[tuple[Any, ...], page.Lineage] = {}
-    for score in sorted((row for row in known if row["night"] == last), key=lambda row: row["rank"]):
-        for one in score["contributions"] if score["disease_id"] in ids else ():
-            if one["source_id"] is None:
-                continue
-            version = versions.get((one["source_id"], one["hpo_id"], one["start"]), "")
-            line = lines.get(version.partition(".")[0])  # `.2`: the same bytes came back, or were completed
-            seen.setdefault(
-                (one["hpo_id"], one["assertion"], one["source_id"]),
-                page.Lineage(
-                    one["label"] + (", absent" if one["assertion"] == "negated" else ""), one["log10_lr"],
-                    one["quote"] or "", one["source_id"], version, one["known_night"],
-                    f"{line.pull}/{line.file}" if line else "", line.line_number if line else 0,
-                ),
-            )  # fmt: skip
-    return sorted(seen.values(), key=lambda one: -abs(one.weight))
+def _findings(lake: Lake, flag: FlagName) -> list[dict[str, Any]]:
+    return _rows_of(lake, FINDINGS, with_merged(lake, flag.subject_id), VERSION_COLUMNS)
 
 
-def _versions(run: NightRun, subjects: Iterable[int]) -> dict[tuple[str, str, int | None], str]:
-    """The version of the source that a finding stands in, by source, term and place; the earliest known where many."""
-    columns = ["source_id", "hpo_id", "start", "source_version", "known_night"]
-    rows = run.lake.arrow(FINDINGS, columns, rows=pc.field("subject_id").isin(pa.array(sorted(subjects), pa.int64())))
-    found: dict[tuple[str, str, int | None], str] = {}
-    for row in sorted(rows.to_pylist(), key=lambda row: row["known_night"]):
-        found.setdefault((row["source_id"], row["hpo_id"], row["start"]), row["source_version"])
-    return found
+def _rows_of(
+    lake: Lake, table: Table, subjects: Iterable[int], columns: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    whose = pc.field("subject_id").isin(pa.array(sorted(subjects), pa.int64()))
+    return list(lake.arrow(table, columns, rows=whose).to_pylist())
 
 
 def _plain_rows(lake: Lake, flag: FlagName, table: str) -> list[dict[str, Any]]:
-    rows = lake.arrow(TABLES[table], rows=pc.field("subject_id") == flag.subject_id).to_pylist()
+    rows = _rows_of(lake, TABLES[table], [flag.subject_id])
     return sorted(rows, key=lambda row: (row["night"], row.get("rank", 0)))
 
 
@@ -199,9 +156,13 @@ def audit_night(configuration: Configuration, lake: Lake, night: date, say: Say)
     run = _looking(configuration, lake)
     say("Counting the raw files again")
     pulls = [pull for pull in run.pulls() if pull.name in found.identity.get("pulls", ())]
-    files = tuple(_files(pulls))
+    files = tuple(
+        page.PulledFile(pull.name, file.name, file.lines, there, intact)
+        for pull in pulls
+        for file, there, intact in pull.counted()
+    )
     say("Computing content digests again")
-    checks = tuple(_digests(configuration, lake, found))
+    checks = tuple(_digests(lake, found))
     result = _result(lake, found)
     gate, passed = figures.gate_words(result)
     whole = all(file.intact and file.promised == file.there for file in files) and len(pulls) == len(
@@ -213,7 +174,7 @@ def audit_night(configuration: Configuration, lake: Lake, night: date, say: Say)
         nights=str(found.identity["nights"]),
         generation=found.generation,
         stale=found.stale,
-        verdict=_night_verdict(whole, checks, len(files), passed),
+        verdict=night_verdict(whole, checks, len(files), passed),
         sound=sound,
         provenance=reporting.provenance_of(run, night, Percentage.from_json(found.identity.get("percentage"))),
         checks=checks,
@@ -224,9 +185,9 @@ def audit_night(configuration: Configuration, lake: Lake, night: date, say: Say)
         recall=figures.recall_words(result),
         lateness=tuple(reporting.lateness_of(lake, night)),
         drift=tuple(flatten_identity(result.get("drift") or {}).items()),
-        flags=tuple(_flags_of(lake, night)),
+        flags=tuple(night_flags(lake.arrow(FLAGS, rows=pc.field("night") == night).to_pylist())),
         missed=tuple(_missed(run, night)),
-        deviations=tuple(deviations(lake, found)),
+        deviations=tuple(_deviations(lake, found)),
         links=tuple(links(configuration, lake, found)),
         identity=flatten_identity(found.identity),
     )
@@ -235,49 +196,17 @@ def audit_night(configuration: Configuration, lake: Lake, night: date, say: Say)
     return _written(folder, page.night_page(audit), facts, sound, audit.verdict)
 
 
-def _night_verdict(whole: bool, checks: Sequence[page.Check], files: int, gate: bool | None) -> str:
-    differing = [check.what for check in checks if check.state == "differs"]
-    if differing:
-        return f"The tables {', '.join(differing)} are NOT what was published with this night."
-    if not whole:
-        return "The raw files are NOT those that were pulled."
-    checked = [check for check in checks if check.state == "same"]
-    tail = "; the leak gate did not hold" if gate is False else ""
-    return (
-        f"All {files} raw files are as pulled, and {len(checked)} of {len(checks)} tables were compared and are as "
-        f"published{tail}."
-    )
-
-
-def _files(pulls: Iterable[Pull]) -> Iterable[page.PulledFile]:
-    for pull in pulls:
-        there: Counter[str] = Counter()
-        for split in splits(pull) if all((pull.folder / file.name).is_file() for file in pull.manifest.files) else []:
-            there[split.name] += sum(1 for _ in lines_of(split))
-        for file in pull.manifest.files:
-            path = pull.folder / file.name
-            intact = path.is_file() and _sha256(path) == file.sha256
-            yield page.PulledFile(pull.name, file.name, file.lines, there[file.name], intact)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digests(configuration: Configuration, lake: Lake, night: PublishedNight) -> Iterable[page.Check]:
+def _digests(lake: Lake, night: PublishedNight) -> Iterable[page.Check]:
     """Digests of what the night's run computed, now and as published; snapshots and pulls hold later runs' rows too."""
-    spark = session(configuration.spark, lake.scratch)
     for name, then in sorted(night.digests.items()):
         table, version = TABLES.get(name), night.versions.get(name)
         if table is None or table.partition != "night_range":
             continue
+        if not then.startswith(FORM):
+            yield page.Check(name, then[:12], "", "not checked", "an earlier release made this digest")
+            continue
         try:
-            nights = str(night.identity["nights"])
-            if table.layer == "reasoning":  # written from memory, and digested as such (Lake.write_rows)
-                now = digest_of(lake.arrow(table, version=version, rows=pc.field("night_range") == nights), table)
-            else:
-                now = lake.digest(spark, table, partition=nights, version=version)
+            now = lake.digest(table, partition=str(night.identity["nights"]), version=version)
         except Exception as error:  # a version whose files were collected cannot be read any more
             yield page.Check(name, then[:12], "", "not checked", f"version {version} is gone ({type(error).__name__})")
             continue
@@ -294,87 +223,21 @@ def _quarantine(lake: Lake, pulls: Sequence[str]) -> Iterable[QuarantineReason]:
     return quarantine_reasons(lake.arrow(QUARANTINE, ["resource_type", "reason"], rows=wanted).to_pylist())
 
 
-def _flags_of(lake: Lake, night: date) -> Iterable[page.NightFlag]:
-    for row in lake.arrow(FLAGS, rows=pc.field("night") == night).to_pylist():
-        subject, _, first = row["episode_id"].rpartition(":")
-        name = row["shown"][0]["disease_name"] if row["shown"] else ""
-        yield page.NightFlag(f"{int(subject):016x}:{first}", row["action"], row["reason"], name)
-
-
 def _missed(run: NightRun, night: date) -> Iterable[page.Missed]:
-    """Pairs at risk that were suspected by the night without an open alert for them, and their last rank."""
-    pairs = [
-        row
-        for row in run.lake.arrow(LEAD_TIME).to_pylist()
-        if row["pair_class"] == "at risk" and not row["prioritised"] and row["suspicion_night"] <= night
-    ]
     matcher = Matcher(run.knowledge)
-    for row in pairs:
-        scores = run.lake.arrow(
-            CANDIDATES, ["night", "rank", "disease_id"], rows=pc.field("subject_id") == row["subject_id"]
-        ).to_pylist()
-        before = [score for score in scores if score["night"] < row["suspicion_night"]]
-        last = max((score["night"] for score in before), default=None)
-        ranks = [
-            score["rank"]
-            for score in before
-            if score["night"] == last and score["rank"] and matcher.same(row["disease_id"], score["disease_id"])
-        ]
-        index = run.knowledge.index_of(row["disease_id"])
-        yield page.Missed(
-            f"{row['subject_id']:016x}",
-            run.knowledge.diseases[index].name if index is not None else row["disease_id"],
-            row["suspicion_night"],
-            f"{min(ranks)} on {last}" if ranks else (f"not listed on {last}" if last else "never scored before"),
-            "never listed" if row["best_rank"] is None else str(row["best_rank"]),
-            row["match_tier"] or "miss",
-        )
+    for row in missed_by(run.lake.arrow(LEAD_TIME).to_pylist(), night):
+        scores = _rows_of(run.lake, CANDIDATES, [row["subject_id"]], SCORE_COLUMNS)
+        yield missed_of(row, scores, run.knowledge, matcher)
 
 
 # -- both --------------------------------------------------------------------------------------------------------------
 
 
-def deviations(lake: Lake, night: PublishedNight) -> Iterable[str]:
-    """What the night did otherwise than the written protocol, or what else a reader must know of its figures."""
-    protocol, policy = Protocol.read(), night.identity.get("policy") or {}
-    written = {
-        "threshold": protocol.alert.threshold,
-        "k": protocol.estimand.k,
-        "persistence_nights": protocol.alert.persistence_nights,
-    }
-    for name, value in written.items():
-        if name in policy and policy[name] != value:
-            yield f"The alert policy's {name} was {policy[name]}; the protocol says {value}."
-    if night.identity.get("protocol") != protocol.digest:
-        yield (
-            f"The night followed {night.identity.get('protocol')}; the protocol of this release is {protocol.digest}, "
-            "and is the one listed here."
-        )
-    if night.stale:
-        yield "The night is stale: an earlier night was made again since."
-    gate = _result(lake, night).get("leak_gate") or {}
-    if gate.get("leaks"):
-        yield f"The leak gate did not hold: {gate['leaks']} namings in scored documents."
-    if str(night.identity.get("reasoning", {}).get("arm", "")).startswith("not run"):
-        yield "The reasoning arm did not run: the evidence arm screened alone, so there is no model answer to replay."
-    if lake.about().get("data_kind") != "real":
-        kind = lake.about().get("data_kind")
-        yield f"The data are {kind}: they show that the machinery is right, not clinical benefit."
-
-
-def _protocol(night: PublishedNight) -> dict[str, str]:
-    protocol = Protocol.read()
-    return {
-        "digest, then": str(night.identity.get("protocol")),
-        "digest, today": protocol.digest,
-        "primary": ", ".join(protocol.estimand.primary),
-        "population": protocol.estimand.population,
-        "match tier": protocol.estimand.match_tier,
-        "diseases shown": str(protocol.estimand.k),
-        "threshold": str(protocol.alert.threshold),
-        "persistence, nights": str(protocol.alert.persistence_nights),
-        "same episode, days": str(protocol.alert.same_episode_days),
-    }
+def _deviations(lake: Lake, night: PublishedNight) -> Iterable[str]:
+    kind = str(lake.about().get("data_kind"))
+    return deviations(
+        night.identity, stale=night.stale, result=_result(lake, night), data_kind=kind, protocol=Protocol.read()
+    )
 
 
 def links(configuration: Configuration, lake: Lake, night: PublishedNight) -> Iterable[page.Link]:

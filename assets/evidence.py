@@ -17,7 +17,8 @@ from pyspark.sql import functions as F  # noqa: N812
 
 import zebrawatch
 from assets.drift import suspended
-from assets.night_run import NightRun, Pull, code_digest
+from assets.night_run import NightRun, code_digest
+from connectors.pulls import Pull
 from zebrawatch.engine import findings as engine
 from zebrawatch.engine import score
 from zebrawatch.engine.events import findings_of_events, namings_of_events
@@ -26,7 +27,7 @@ from zebrawatch.evidence.background import Background, nights_of_month
 from zebrawatch.evidence.ranking import RankingParameters
 from zebrawatch.nights import month_of
 from zebrawatch.schemas import CANDIDATES, EVENTS, FINDINGS, NAMINGS, NOTES, PATIENTS, Table
-from zebrawatch.timeline.asof import apart, merges, spans, with_merged
+from zebrawatch.timeline.asof import apart, merges, of_patients, spans, touched, with_merged
 
 RESTS_ON = "rests_on.json"
 READABLE = "not deleted and not restricted and text is not null"
@@ -91,8 +92,9 @@ def background(run: NightRun) -> dict[str, Any]:
 
 def candidates(run: NightRun) -> dict[str, Any]:
     """Ranked diseases of every patient whose evidence changed."""
-    scored = changed_patients(run)
-    standing = standing_findings(run).join(scored, "subject_id", "left_semi")
+    near = near_patients(run)
+    scored = changed_patients(run, near)
+    standing = standing_findings(run, near).join(scored, "subject_id", "left_semi")
     people = (
         run.table(PATIENTS)
         .where(F.col("known_night") <= F.lit(run.nights.last))
@@ -109,11 +111,19 @@ def candidates(run: NightRun) -> dict[str, Any]:
     }
 
 
-def changed_patients(run: NightRun) -> DataFrame:
+def near_patients(run: NightRun) -> DataFrame | None:
+    """Whose rows need to be looked at to tell who changed in the range; None for everybody (a lake's first run)."""
+    if run.first_run:
+        return None
+    ids = touched(*_known(run), run.nights).toArrow()
+    return run.spark.createDataFrame(ids) if ids.num_rows else run.spark.createDataFrame([], "subject_id long")
+
+
+def changed_patients(run: NightRun, near: DataFrame | None) -> DataFrame:
     """Patients of whom something became known, or ceased to stand, in the range (all of them on a lake's first run)."""
     since = date(1800, 1, 1) if run.first_run else run.nights.first
     within = F.col("night").between(F.lit(since), F.lit(run.nights.last))
-    standing = standing_findings(run)
+    standing = standing_findings(run, near)
     nights = [
         standing.select("subject_id", F.greatest("known_night", "source_night").alias("night")),
         standing.select("subject_id", F.col("removed_night").alias("night")),
@@ -196,14 +206,14 @@ def _earlier_months(run: NightRun) -> list[str]:
     return sorted({month_of(night) for night in pc.unique(nights).to_pylist()})
 
 
-def standing_findings(run: NightRun) -> DataFrame:
+def standing_findings(run: NightRun, near: DataFrame | None = None) -> DataFrame:
     """All findings of sources known by the range's end, with the night these were replaced, under merged patients too.
 
-    A copy is dated to its first appearance, so its own note may still be unknown: the inner join leaves it out.
+    A copy is dated to its first appearance, so its own note may still be unknown: the inner join leaves it out. `near`
+    (near_patients) leaves out all others, without a change to theirs.
     """
-    until = F.lit(run.nights.last)
-    rows = run.table(FINDINGS).where(F.col("known_night") <= until)
-    return _standing(run, rows)
+    rows = run.table(FINDINGS).where(F.col("known_night") <= F.lit(run.nights.last))
+    return _standing(run, rows, near)
 
 
 def standing_notes(run: NightRun) -> DataFrame:
@@ -214,12 +224,24 @@ def standing_notes(run: NightRun) -> DataFrame:
     return _standing(run, named)
 
 
-def _standing(run: NightRun, rows: DataFrame) -> DataFrame:
+def _standing(run: NightRun, rows: DataFrame, near: DataFrame | None = None) -> DataFrame:
     """Rows of sources with `source_night` and `removed_night`, between which the source stood."""
+    notes, events, people = _known(run)
+    if near is not None:
+        few = F.broadcast(near)
+        rows = rows.join(few, "subject_id", "left_semi")
+        notes, events = of_patients(notes, events, few)
+    stood = rows.join(spans(notes, events), ["source_id", "source_version"])
+    return with_merged(stood, merges(people))
+
+
+def _known(run: NightRun) -> tuple[DataFrame, DataFrame, DataFrame]:
+    """Notes, events and patients known by the range's end."""
     until = F.lit(run.nights.last)
-    known = [run.table(table).where(F.col("known_night") <= until) for table in (NOTES, EVENTS, PATIENTS)]
-    stood = rows.join(spans(known[0], known[1]), ["source_id", "source_version"])
-    return with_merged(stood, merges(known[2]))
+    notes, events, people = (
+        run.table(table).where(F.col("known_night") <= until) for table in (NOTES, EVENTS, PATIENTS)
+    )
+    return notes, events, people
 
 
 def _scoring(run: NightRun) -> score.Scoring:

@@ -19,13 +19,13 @@ import dagster as dg
 from assets import evidence, outcome, raw, reasoning, screen, timeline
 from assets.checks import CHECKED, WATCHER, checks_of
 from assets.drift import WATCHED
-from assets.night_run import NightRun, ReplayPlan
+from assets.night_run import NightRun
 from assets.replay import corner_of
 from connectors import configuration
 from connectors.lake import Lake
 from connectors.vllm_pipes import pipes_launcher
 from zebrawatch.errors import SourceError, ZebrawatchError
-from zebrawatch.nights import Landmarks, NightRange
+from zebrawatch.nights import Landmarks, NightRange, ReplayPlan
 
 # backfill policies are marked beta; that a range of nights is one run rests on them, and a test holds it
 warnings.filterwarnings("ignore", category=dg.BetaWarning)

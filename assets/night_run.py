@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +18,8 @@ import pyarrow.compute as pc
 from connectors import knowledge_files
 from connectors.configuration import Configuration, site_key
 from connectors.lake import Lake, Written
-from connectors.manifest import Manifest, read_manifest
+from connectors.manifest import Manifest
+from connectors.pulls import Pull, pulls_of, write_clock
 from connectors.spark import session
 from connectors.vllm_batch import BatchReport, Launch
 from zebrawatch import evidence, screen
@@ -31,7 +31,7 @@ from zebrawatch.fhir.decode import DecodeContext
 from zebrawatch.fhir.subjects import subject_id_of
 from zebrawatch.knowledge.diseases import Knowledge, KnowledgeFiles
 from zebrawatch.knowledge.ontology import Ontology
-from zebrawatch.nights import Landmarks, NightRange
+from zebrawatch.nights import Landmarks, NightRange, ReplayPlan
 from zebrawatch.outcome.summary import Outcome
 from zebrawatch.reasoning.arm import ArmOutcome, Planned
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
@@ -42,9 +42,6 @@ from zebrawatch.timeline.rows import PullRows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-PULL_FILE = "pull.json"
-RETRY = "retry"  # kind of a pull without files, which reads quarantined lines once more
 
 
 def code_digest(*packages: ModuleType) -> str:
@@ -69,23 +66,6 @@ def policies_of(configuration: Configuration, knowledge: Knowledge, file: str | 
     return PolicyHistory.always(policy, frozenset(keys.diseases_never_screened))
 
 
-@dataclass(frozen=True)
-class Pull:
-    """A pull in the lake's `raw/` folder: its manifest and the clock its rows go by.
-
-    A pull of kind `retry` has no files: it reads the quarantined lines of the pulls `again` once more.
-    """
-
-    name: str
-    folder: Path
-    manifest: Manifest
-    seen_night: date
-    backload: bool
-    pulled_at: datetime
-    again: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = ()
-
-
 def context_of(
     configuration: Configuration, key: bytes, pull: str, pulled_at: datetime, texts: Path | None = None
 ) -> DecodeContext:
@@ -99,50 +79,6 @@ def context_of(
         validate_share=configuration.conformance.share,
         texts=None if texts is None else str(texts),
     )
-
-
-def pulls_of(lake: Lake) -> list[Pull]:
-    """All pulls of a lake, in order of their night."""
-    found = []
-    for folder in sorted(path for path in lake.raw.iterdir() if (path / PULL_FILE).is_file()):
-        manifest = read_manifest(folder)
-        facts = json.loads((folder / PULL_FILE).read_text())
-        if manifest is not None:
-            found.append(
-                Pull(
-                    folder.name,
-                    folder,
-                    manifest,
-                    date.fromisoformat(facts["seen_night"]),
-                    facts["backload"],
-                    datetime.fromisoformat(facts["pulled_at"]),
-                    tuple(facts.get("again", ())),
-                    tuple(facts.get("reasons", ())),
-                )
-            )
-    return sorted(found, key=lambda pull: (pull.seen_night, pull.name))
-
-
-@dataclass(frozen=True)
-class ReplayPlan:
-    """What a run over the past is asked for besides its lake: where it begins and ends, and when it looks.
-
-    Without `first` or `last` it begins with the first known row, or ends with the last.
-    """
-
-    first: date | None = None
-    last: date | None = None
-    landmarks: Landmarks = "note"
-
-    def nights(self, first_known: date, last_known: date) -> NightRange:
-        """The nights to replay, cut to those the records speak of; LakeError where none is left."""
-        first, last = max(self.first or first_known, first_known), min(self.last or last_known, last_known)
-        if last < first:
-            raise LakeError(
-                f"No night is left to replay: the records speak of {first_known} to {last_known}; give other nights "
-                "with --from and --to."
-            )
-        return NightRange(first, last)
 
 
 @dataclass
@@ -253,7 +189,7 @@ class NightRun:
 
     def pulls(self) -> list[Pull]:
         """All pulls of the lake, in order of their night."""
-        return pulls_of(self.lake)
+        return pulls_of(self.lake.raw)
 
     def new_pulls(self) -> list[Pull]:
         """Pulls that no published night holds yet."""
@@ -287,9 +223,9 @@ class NightRun:
         """Remember the clock of a new pull beside its files."""
         pulled_at = manifest.transaction_time or datetime.now(UTC)
         seen = self.asked.last if self.asked else pulled_at.astimezone(self.zone).date()
-        facts = {"seen_night": seen.isoformat(), "backload": backload, "pulled_at": pulled_at.isoformat()}
-        (folder / PULL_FILE).write_text(json.dumps(facts) + "\n")
-        return Pull(folder.name, folder, manifest, seen, backload, pulled_at)
+        pull = Pull(folder.name, folder, manifest, seen, backload, pulled_at)
+        write_clock(pull.folder, pull)
+        return pull
 
     # -- knowledge --------------------------------------------------------------------------------------------------
 

@@ -16,10 +16,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from assets.night_run import RETRY, NightRun, Pull, context_of
+from assets.night_run import NightRun, context_of
 from connectors.fhir_server import FhirServer, pull_server
 from connectors.folder import fingerprint_folder, pull_folder
 from connectors.manifest import Manifest
+from connectors.pulls import RETRY, Pull
 from connectors.review_database import read_verdicts
 from zebrawatch.errors import ConfigurationError, LakeError, SourceError
 from zebrawatch.fhir.decode import DECODED_SCHEMA, DecodeContext
@@ -37,7 +38,6 @@ from zebrawatch.timeline.rows import (
     still_quarantined,
     whole_lines,
 )
-from zebrawatch.timeline.splits import Split, splits_of
 
 
 def raw_fhir(run: NightRun) -> dict[str, Any]:
@@ -117,11 +117,6 @@ def _check_kind(run: NightRun, manifest: Manifest) -> None:
 # -- decoding: once a pull, kept in the lake's scratch until the night is published ------------------------------------
 
 
-def splits(pull: Pull) -> list[Split]:
-    """Splits of a pull's files."""
-    return splits_of(pull.folder, [file.name for file in pull.manifest.files])
-
-
 def _context(run: NightRun, pull: Pull) -> DecodeContext:
     return context_of(run.configuration, run.site_key, pull.name, pull.pulled_at, run.lake.scratch / "texts")
 
@@ -132,7 +127,7 @@ def decoded(run: NightRun, pull: Pull) -> DataFrame:
     if not (place / "complete").is_file():
         shutil.rmtree(place, ignore_errors=True)
         run.say(f"Reading {pull.manifest.lines:,} lines of FHIR")
-        decode(run.spark, splits(pull), _context(run, pull)).write.partitionBy("kind").parquet(str(place / "rows"))
+        decode(run.spark, pull.splits(), _context(run, pull)).write.partitionBy("kind").parquet(str(place / "rows"))
         _decode_again(run, pull, place)
         (place / "complete").touch()
     rows = _stored(run, place / "rows")
@@ -219,7 +214,7 @@ def quarantine(run: NightRun) -> dict[str, Any]:
     left = 0
     for pull in run.new_pulls():
         unusable = rows(run, pull).unusable
-        late = whole_lines(run.spark, splits(pull), unusable, pull.name)
+        late = whole_lines(run.spark, pull.splits(), unusable, pull.name)
         run.keep(run.lake.write(quarantined(decoded(run, pull)).unionByName(late), QUARANTINE, pull.name))
         reasons.update(_reasons(run, [pull.name]))
         left += _settle(run, pull, unusable)

@@ -66,17 +66,16 @@ def _data_sets(run: NightRun) -> list[DataSetUsed]:
 def _series(run: NightRun) -> dict[str, Series]:
     """Metrics by night: rows that became known and how late, scores, raises, lines in quarantine."""
 
-    def by_night(table: Table, rows: Any = True) -> Series:
-        within = (pc.field(table.night) >= run.nights.first) & (pc.field(table.night) <= run.nights.last)
-        nights = run.lake.arrow(table, [table.night], rows=within & rows)[table.night].to_pylist()
-        return counts_by_night(nights, run.nights)
+    def by_night(table: Table, column: str, rows: Any = True) -> Series:
+        within = (pc.field(column) >= run.nights.first) & (pc.field(column) <= run.nights.last)
+        return counts_by_night(run.lake.arrow(table, [column], rows=within & rows)[column].to_pylist(), run.nights)
 
     return {
-        "notes": by_night(NOTES),
-        "events": by_night(EVENTS),
-        "candidates": by_night(CANDIDATES),
-        "alerts_raised": by_night(FLAGS, pc.field("action") == "raise"),
-        "suspicions": by_night(SUSPICIONS),
+        "notes": by_night(NOTES, "known_night"),
+        "events": by_night(EVENTS, "known_night"),
+        "candidates": by_night(CANDIDATES, "night"),
+        "alerts_raised": by_night(FLAGS, "night", pc.field("action") == "raise"),
+        "suspicions": by_night(SUSPICIONS, "known_night"),
         "quarantined": _quarantined_by_night(run),
         **_lateness(run),
     }

@@ -10,14 +10,15 @@ from datetime import date
 from pathlib import Path
 
 import zebrawatch
-from assets.night_run import PULL_FILE, ReplayPlan, code_digest
+from assets.night_run import code_digest
 from connectors import knowledge_files
 from connectors.configuration import Configuration, replaced
 from connectors.folder import fingerprint_folder
 from connectors.lake import REPLAYS, Lake
 from connectors.manifest import MANIFEST_NAME, read_manifest
+from connectors.pulls import PULL_FILE
 from zebrawatch.errors import LakeError, SourceError
-from zebrawatch.nights import LANDMARKS
+from zebrawatch.nights import LANDMARKS, ReplayPlan
 from zebrawatch.outcome.protocol import Protocol
 from zebrawatch.schemas import EVENTS, FINDINGS, NAMINGS, NOTES, PATIENTS, QUARANTINE, REFERRED
 

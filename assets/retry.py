@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -12,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.night_run import PULL_FILE, RETRY, context_of, pulls_of
+from assets.night_run import context_of
 from connectors.configuration import Configuration, site_key
 from connectors.lake import Lake
 from connectors.manifest import Manifest, fresh_partial, publish
+from connectors.pulls import RETRY, Pull, pulls_of, write_clock
 from zebrawatch.errors import LakeError
 from zebrawatch.fhir.decode import DecodeContext, decode_lines
 from zebrawatch.nights import NightRange
@@ -47,7 +47,7 @@ def prepare_retry(configuration: Configuration, reasons: Sequence[str]) -> Retry
             raise LakeError("No night is published yet; `zebrawatch screen` comes first.")
         last, now = published[-1].night, datetime.now(UTC)
         rows = _waiting(lake, reasons)
-        backloads = {pull.name for pull in pulls_of(lake) if pull.backload}
+        backloads = {pull.name for pull in pulls_of(lake.raw) if pull.backload}
         context = context_of(configuration, site_key(configuration), RETRY, now)
         readable, firsts = 0, []
         for backload in (True, False):
@@ -89,14 +89,10 @@ def _announce(
         pulls.add(row["pull"])
     fingerprint = digest.hexdigest()
     destination = lake.raw / f"{night}-{RETRY}-{fingerprint[:12]}"
+    manifest = Manifest("quarantine", RETRY, str(lake.about().get("data_kind", "real")), None, (), fingerprint)
+    again = Pull(
+        destination.name, destination, manifest, night, backload, now, tuple(sorted(pulls)), tuple(sorted(reasons))
+    )
     partial = fresh_partial(destination)
-    facts = {
-        "seen_night": night.isoformat(),
-        "backload": backload,
-        "pulled_at": now.isoformat(),
-        "again": sorted(pulls),
-        "reasons": sorted(reasons),
-    }
-    (partial / PULL_FILE).write_text(json.dumps(facts) + "\n")
-    kind = str(lake.about().get("data_kind", "real"))
-    publish(partial, destination, Manifest("quarantine", RETRY, kind, None, (), fingerprint))
+    write_clock(partial, again)
+    publish(partial, destination, manifest)

@@ -8,7 +8,6 @@ night names: the next writer takes them back (`recover`) before it begins.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -30,6 +29,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.schema import Schema as DeltaSchema
 from deltalake.transaction import AddAction, RemoveAction
 
+from zebrawatch.content import content_columns, digest_of
 from zebrawatch.errors import LakeError
 from zebrawatch.nights import NightRange
 from zebrawatch.schemas import EVENTS, LAKE_SCHEMA_VERSION, NIGHTS, NOTES, PATIENTS, TABLES, Table
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 LOCK_NAME = "LOCK"
 _PATTERNS = frozenset("[]{}*?\\")  # Hadoop's globs (FileSystem.globStatus), which Spark's reader expands in every path
 REPLAYS = "replays"  # below a lake: replays of the past, each a lake of its own
+ROW_GROUP = 4 << 20  # bytes; rows come by patient: who reads a few patients passes over the groups of all others
 STAGING = "_staging"  # where Spark writes before a commit, in a table's folder
 
 
@@ -280,7 +281,7 @@ class Lake:
 
         For a `night_range` table `partition` is a range of nights: rows of these nights in other partitions go with it.
         """
-        return self._commit(frame.sparkSession, table, {partition: frame}, replaced=[partition])
+        return self._commit(table, {partition: frame}, replaced=[partition])
 
     def write_nights(self, frame: DataFrame, table: Table, nights: NightRange) -> Written:
         """Write what a run computed for a range of nights.
@@ -297,7 +298,7 @@ class Lake:
                 later = old[table.night] > nights.last
                 kept = earlier | later if NightRange.parse(name).first < nights.first else later
                 parts[name] = old.where((old[table.partition] == name) & kept)
-        return self._commit(frame.sparkSession, table, parts, replaced=[str(nights), *overlapping])
+        return self._commit(table, parts, replaced=[str(nights), *overlapping])
 
     def write_rows(self, data: pa.Table, table: Table, nights: NightRange) -> Written:
         """`write_nights` for rows in memory, without Spark: rows of these nights go in the same transaction."""
@@ -325,9 +326,7 @@ class Lake:
             version = self._published.get(table.name)
         return DeltaTable(self.path(table), version=version)
 
-    def _commit(
-        self, spark: SparkSession, table: Table, parts: Mapping[str, DataFrame], replaced: Sequence[str]
-    ) -> Written:
+    def _commit(self, table: Table, parts: Mapping[str, DataFrame], replaced: Sequence[str]) -> Written:
         folder = self.path(table)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self.exists(table):
@@ -347,7 +346,7 @@ class Lake:
             partition_by=[table.partition],
         )
         first = next(iter(parts))
-        digest = self.digest(spark, table, partition=first)
+        digest = self.digest(table, partition=first)
         rows = sum(
             json.loads(action.stats)["numRecords"]
             for action in added
@@ -366,7 +365,7 @@ class Lake:
             if field.name != table.partition
         ]
         staging = self.path(table) / STAGING / uuid.uuid4().hex
-        frame.select(*columns).write.parquet(str(staging))
+        frame.select(*columns).write.option("parquet.block.size", str(ROW_GROUP)).parquet(str(staging))
         target = self.path(table) / f"{table.partition}={value}"
         target.mkdir(parents=True, exist_ok=True)
         actions = []
@@ -386,31 +385,14 @@ class Lake:
         shutil.rmtree(staging)
         return actions
 
-    def digest(
-        self, spark: SparkSession, table: Table, partition: str | None = None, version: int | None = None
-    ) -> str:
-        """Content digest of a table or of one partition: the same rows give the same digest, whoever wrote them, when.
-
-        Every row is hashed (sha256 over its JSON, key columns and all but the clock columns, in schema order). The
-        rows' hashes are added up in four lanes of 60 bits (a multiset hash, Clarke et al., ASIACRYPT 2003, AdHash), so
-        that no order of rows has to be made up.
-        """
-        from pyspark.sql import functions as F  # noqa: N812
-
-        frame = self.read(spark, table, version)
-        if partition is not None:
-            frame = frame.where(frame[table.partition] == partition)
-        columns = [name for name in table.schema.names if name not in table.clock]
-        # to_json leaves out nulls; names stay, so a value cannot move to its neighbour unseen. Without a format of our
-        # own it would cut instants to milliseconds.
-        whole = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
-        hashed = frame.select(F.sha2(F.to_json(F.struct(*columns), whole), 256).alias("h"))
-        lanes = [
-            F.sum(F.conv(F.substring("h", 1 + 15 * lane, 15), 16, 10).cast("decimal(38,0)")).alias(f"lane{lane}")
-            for lane in range(4)
-        ]
-        row = hashed.agg(F.count("*").alias("rows"), *lanes).collect()[0]
-        return hashlib.sha256("|".join(str(value) for value in row).encode()).hexdigest()[:32]
+    def digest(self, table: Table, partition: str | None = None, version: int | None = None) -> str:
+        """Content digest (zebrawatch.content) of a table or of one partition, at a version (default: newest)."""
+        if not self.exists(table):
+            return digest_of(table.schema.empty_table(), table)
+        rows = None if partition is None else pc.field(table.partition) == partition
+        data = self._delta(table, version).to_pyarrow_dataset()
+        there = [name for name in content_columns(table) if name in data.schema.names]
+        return digest_of(data.scanner(columns=there, filter=rows).to_reader(), table)
 
     # -- nights -----------------------------------------------------------------------------------------------------
 
@@ -555,13 +537,6 @@ class Lake:
 
     def _names(self) -> list[str]:
         return sorted(path.name for path in self.tables.iterdir() if path.name in TABLES)
-
-
-def digest_of(data: pa.Table, table: Table) -> str:
-    """Content digest of a small table in memory: rows in key order, canonical JSON, without clock columns."""
-    columns = [name for name in table.schema.names if name not in table.clock]
-    lines = sorted(json.dumps(row, sort_keys=True, default=str) for row in data.select(columns).to_pylist())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
 def _versions_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:

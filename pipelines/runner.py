@@ -13,10 +13,9 @@ from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 
 from assets import graph
-from assets.night_run import ReplayPlan
 from connectors.configuration import Configuration
 from zebrawatch.errors import ZebrawatchError
-from zebrawatch.nights import NightRange
+from zebrawatch.nights import NightRange, ReplayPlan
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

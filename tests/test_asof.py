@@ -10,8 +10,9 @@ from lake_rows import frame
 from pyspark.sql import DataFrame, SparkSession
 
 from zebrawatch.engine.score import background_steps, patient_steps
+from zebrawatch.nights import NightRange
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS
-from zebrawatch.timeline.asof import apart, merges, spans, with_merged
+from zebrawatch.timeline.asof import apart, merges, of_patients, spans, touched, with_merged
 
 DAY0 = date(2025, 1, 1)
 SPLEEN, ABDOMEN = "HP:0001744", "HP:0001438"
@@ -137,6 +138,43 @@ def test_a_merge_passes_findings_on_from_its_night_and_an_unmerge_takes_them_bac
         (2, "late"): (night(12), night(20)),
         (2, "gone"): (night(10), night(11)),
     }
+
+
+def test_a_night_touches_whose_rows_came_or_went_and_whoever_is_merged_with_them(spark: SparkSession) -> None:
+    notes = frame(
+        spark,
+        NOTES,
+        [
+            note("Composition/1", "a", 1, subject_id=1),
+            note("Composition/1", "b", 5, subject_id=2),  # it was another patient's
+            note("Composition/2", "c", 1, subject_id=3),
+            note("Composition/4", "d", 6, subject_id=1),
+        ],
+    )
+    events = frame(
+        spark,
+        EVENTS,
+        [
+            {**event("Observation/1#1", "x", 1), "subject_id": 4},
+            {**event("Observation/1", "y", 5), "subject_id": 4},  # the next version has no such component
+            {**event("Observation/2", "x", 4), "subject_id": 5},
+        ],
+    )
+    people = frame(
+        spark,
+        PATIENTS,
+        [
+            *(patient(n, "a", 0) for n in range(1, 10)),
+            patient(4, "b", 2, 6),
+            patient(7, "b", 3, 6),  # merged into the same record as 4: what 4 loses, 6 and 7 are scored with
+            patient(8, "b", 3, 9),
+        ],
+    )
+    near = touched(notes, events, people, NightRange(night(5), night(5)))
+    assert sorted(row["subject_id"] for row in near.collect()) == [1, 2, 4, 6, 7]
+    few_notes, few_events = of_patients(notes, events, near)
+    whole, few = spans(notes, events).collect(), spans(few_notes, few_events).collect()
+    assert set(few) == {row for row in whole if row["source_id"] not in ("Composition/2", "Observation/2")}
 
 
 def test_merged_records_count_once_in_the_background(spark: SparkSession) -> None:

@@ -207,6 +207,30 @@ def test_a_range_under_spark_equals_night_by_night(spark: SparkSession) -> None:
     assert not whole[1]["backlog"]
 
 
+def test_what_waits_is_folded_without_a_new_score(spark: SparkSession) -> None:
+    """A bar falls, persistence is reached, an open alert ends: on nights on which nothing was scored."""
+    scores = {1: score(0, 0.9), 2: score(2, 0.9), 3: score(0, 0.9), 4: score(0, 0.2)}
+    candidates = frame(spark, CANDIDATES, [{"subject_id": who, **row} for who, rows in scores.items() for row in rows])
+    known = spark.createDataFrame(
+        [(1, "merged", night(0), night(5)), (3, "died", night(6), None)],
+        "subject_id long, fact string, first date, until date",
+    )
+    patient_policy = AlertPolicy(threshold=0.5, k=2, persistence_nights=3)
+
+    def run(over: NightRange, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        rows = flags(candidates, known, frame(spark, FLAGS, before), Folding(patient_policy, over, DAY0, "UTC"))
+        return rows.toArrow().to_pylist()
+
+    before = run(nights(0, 4), [])
+    assert [(row["subject_id"], row["action"]) for row in before] == [(3, "raise")]
+    told = run(nights(5, 9), [{**row, "night_range": "x"} for row in before])
+    assert sorted((row["subject_id"], row["night"], row["action"]) for row in told) == [
+        (1, night(8), "raise"),
+        (2, night(5), "raise"),
+        (3, night(6), "withdraw"),
+    ]
+
+
 def test_facts_come_from_patients_suspicions_and_the_opt_out_list(spark: SparkSession) -> None:
     from datetime import UTC, datetime
 

@@ -173,7 +173,7 @@ def test_the_record_says_who_read_and_holds_figures_without_words(read: Lake) ->
 
 
 def test_nights_one_by_one_and_a_killed_run_ask_nothing_twice_and_give_the_same(
-    screen_read: Screen, read: Lake, server: MadeLlmServer, spark: Any, monkeypatch: pytest.MonkeyPatch
+    screen_read: Screen, read: Lake, server: MadeLlmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.seen.clear()
     with monkeypatch.context() as patched, pytest.raises(RunFailed):
@@ -187,8 +187,7 @@ def test_nights_one_by_one_and_a_killed_run_ask_nothing_twice_and_give_the_same(
     assert repeated == [1] * len([chart for chart in charts if "Candidate to judge" in chart])
     assert [*lake.root.glob("reasoning/*")] == [] or len(lake.nights()) == len(NIGHTS_OF_STORY)
     ours, theirs = (
-        {name: each.digest(spark, table) for name, table in TABLES.items() if table is not NIGHTS}
-        for each in (lake, read)
+        {name: each.digest(table) for name, table in TABLES.items() if table is not NIGHTS} for each in (lake, read)
     )
     assert {name for name in ours if ours[name] != theirs[name]} == set()
 

@@ -14,14 +14,13 @@ import tiny_hospital
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.night_run import ReplayPlan
 from assets.replay import corner_of
 from connectors import configuration
 from connectors.lake import REPLAYS, Lake
 from pipelines.commands import replay as command
 from zebrawatch.engine.chart import Chart, Demographics, Finding
 from zebrawatch.errors import ConfigurationError, LakeError, SourceError
-from zebrawatch.nights import LANDMARKS, landmark_of
+from zebrawatch.nights import LANDMARKS, ReplayPlan, landmark_of
 from zebrawatch.outcome.proof import NOT_ASSESSABLE
 from zebrawatch.schemas import CANDIDATES, LEAD_TIME
 

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
 import pytest
@@ -42,10 +41,8 @@ def screened(screen: Screen, hospital: Path) -> Lake:
     return screen(hospital, NIGHTS_OF_STORY, "range")
 
 
-def digests(lake: Lake, spark: Any) -> dict[str, str]:
-    return {
-        name: lake.digest(spark, table) for name, table in TABLES.items() if table is not NIGHTS and lake.exists(table)
-    }
+def digests(lake: Lake) -> dict[str, str]:
+    return {name: lake.digest(table) for name, table in TABLES.items() if table is not NIGHTS and lake.exists(table)}
 
 
 def test_the_girl_is_flagged_before_anyone_writes_marfan(screened: Lake) -> None:
@@ -77,15 +74,15 @@ def test_the_note_that_names_the_disease_does_not_count_for_it(screened: Lake) -
     assert any(row["disease_id"] == tiny_hospital.MARFAN for row in screened.arrow(SUSPICIONS).to_pylist())
 
 
-def test_a_range_equals_its_nights_one_by_one(screen: Screen, screened: Lake, hospital: Path, spark: Any) -> None:
+def test_a_range_equals_its_nights_one_by_one(screen: Screen, screened: Lake, hospital: Path) -> None:
     for nights in ("2025-01-15..2025-03-02", "2025-03-03", "2025-03-04", "2025-03-05..2025-03-06"):
         lake = screen(hospital, NightRange.parse(nights), "by-night", site__first_live_night="2025-03-04")
-    ours, theirs = digests(lake, spark), digests(screened, spark)
+    ours, theirs = digests(lake), digests(screened)
     assert {name for name in ours if ours[name] != theirs[name]} == set()
 
 
 def test_a_killed_run_publishes_nothing_and_the_next_completes_it(
-    screen: Screen, screened: Lake, hospital: Path, spark: Any, monkeypatch: pytest.MonkeyPatch
+    screen: Screen, screened: Lake, hospital: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(Lake, "publish", _killed)
@@ -95,12 +92,10 @@ def test_a_killed_run_publishes_nothing_and_the_next_completes_it(
     assert Lake.open(lake_folder).nights() == []
     lake = screen(hospital, NIGHTS_OF_STORY, "killed")
     assert len(lake.nights()) == len(NIGHTS_OF_STORY)
-    assert digests(lake, spark) == digests(screened, spark)
+    assert digests(lake) == digests(screened)
 
 
-def test_a_cluster_of_two_workers_gives_the_same_tables(
-    screened: Lake, hospital: Path, spark: Any, tmp_path: Path
-) -> None:
+def test_a_cluster_of_two_workers_gives_the_same_tables(screened: Lake, hospital: Path, tmp_path: Path) -> None:
     """The command line in a process of its own: this one's Spark is local already."""
     with standalone(tmp_path) as master:
         environment = {
@@ -118,7 +113,7 @@ def test_a_cluster_of_two_workers_gives_the_same_tables(
         )
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("worker*/app-*/*/stderr"))) >= 2, "both workers had a part"
-    assert digests(Lake.open(tmp_path / "lake"), spark) == digests(screened, spark)
+    assert digests(Lake.open(tmp_path / "lake")) == digests(screened)
 
 
 def _killed(*_: object, **__: object) -> None:
@@ -281,13 +276,13 @@ def test_a_flag_is_made_again_from_its_raw_lines(screened: Lake, audited: Callab
 
 
 def test_a_row_that_differs_is_named_by_its_key(screened: Lake) -> None:
-    from assets.audit import _compared
+    from zebrawatch.outcome.rebuilt import compared
 
     stored = screened.arrow(FLAGS)
     place = stored.schema.get_field_index("threshold")
     changed = stored.set_column(place, "threshold", [[0.5] * stored.num_rows]).cast(stored.schema)
-    assert _compared(FLAGS, stored, stored).verdict == "same"
-    told = _compared(FLAGS, stored, changed)
+    assert compared(FLAGS, stored, stored).verdict == "same"
+    told = compared(FLAGS, stored, changed)
     assert told.verdict == "differs"
     assert len(told.only_stored) == stored.num_rows
     assert any(" raise" in row for row in told.only_rebuilt)

@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
+from zebrawatch.errors import LakeError
+
 
 def night_of(instant: datetime, zone: ZoneInfo) -> date:
     """The night an instant belongs to: its local calendar date in `zone`.
@@ -90,3 +92,25 @@ def landmark_of(night: date, landmarks: Landmarks) -> date:
     if landmarks != "monthly":
         return night
     return (night.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """What a run over the past is asked for besides its lake: where it begins and ends, and when it looks.
+
+    Without `first` or `last` it begins with the first known row, or ends with the last.
+    """
+
+    first: date | None = None
+    last: date | None = None
+    landmarks: Landmarks = "note"
+
+    def nights(self, first_known: date, last_known: date) -> NightRange:
+        """The nights to replay, cut to those the records speak of; LakeError where none is left."""
+        first, last = max(self.first or first_known, first_known), min(self.last or last_known, last_known)
+        if last < first:
+            raise LakeError(
+                f"No night is left to replay: the records speak of {first_known} to {last_known}; give other nights "
+                "with --from and --to."
+            )
+        return NightRange(first, last)

@@ -79,13 +79,20 @@ def _nights(base: Path, place: Path, times: int, changed: tuple[float, ...], say
     source = multiply(base, place / "source", times)
     say("Screening all of it")
     full = _screen(source, place / "lake")
+    say(_told(full))
     figures: dict[str, Any] = {**full, "nights": {}}
     for place_of_night, share in enumerate(changed):
         night = FIRST_POLLED + timedelta(days=place_of_night)
         say(f"A night on which {share:.0%} of the patients have something new")
         update = write_update(source, place / f"update-{share}", night, share)
         figures["nights"][f"{share:.0%}"] = _screen(update, place / "lake", night)
+        say(_told(figures["nights"][f"{share:.0%}"]))
     return figures
+
+
+def _told(cost: Mapping[str, Any]) -> str:
+    """What a run cost, as soon as it is known: a benchmark of hours may be stopped."""
+    return f"{cost['n']:,} notes: {cost['cpu_seconds']:.0f} s of CPU, at most {cost['peak_gib']:.1f} GiB"
 
 
 def multiply(base: Path, out: Path, times: int) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands.options import JsonOption, LakeOption, open_lake, settings
+from pipelines.commands.options import JsonOption, LakeOption, open_lake
 
 if TYPE_CHECKING:
     from connectors.lake import Lake
@@ -45,13 +45,11 @@ def nights(lake: LakeOption = None, json_line: JsonOption = False) -> None:
 @app.command()
 def digest(lake: LakeOption = None, json_line: JsonOption = False) -> None:
     """Content digest of every table: equal digests, equal rows."""
-    from connectors.spark import session
     from zebrawatch.schemas import TABLES
 
     opened = open_lake(lake)
-    spark = session(settings().spark, opened.scratch)
     digests = {
-        name: opened.digest(spark, table) for name, table in TABLES.items() if name != "nights" and opened.exists(table)
+        name: opened.digest(table) for name, table in TABLES.items() if name != "nights" and opened.exists(table)
     }
     for name, value in digests.items():
         print(f"{name:12} {value}")

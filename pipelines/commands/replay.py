@@ -14,7 +14,7 @@ import typer
 from pipelines.commands.options import ConfigOption, JsonOption, LakeOption, settings
 from pipelines.commands.progress import Progress
 from zebrawatch.errors import ConfigurationError, LakeError, SourceError
-from zebrawatch.nights import LANDMARKS, Landmarks
+from zebrawatch.nights import LANDMARKS, Landmarks, ReplayPlan
 
 if TYPE_CHECKING:
     from assets.replay import Corner
@@ -106,7 +106,6 @@ def _settings(source: str | None, labels: Path | None, lake: Path | None, config
 
 
 def _plan(first: str | None, last: str | None, landmarks: str) -> Any:
-    from assets.night_run import ReplayPlan
 
     if landmarks not in LANDMARKS:
         raise ConfigurationError(f"--landmarks is one of {', '.join(LANDMARKS)}, not '{landmarks}'.")

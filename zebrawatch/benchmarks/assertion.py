@@ -7,8 +7,6 @@ of five rounds.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,15 +94,3 @@ def _tally(gold: Any, found: Any) -> Floats:
 
 def _gain(counts: Floats) -> Floats:
     return f1(counts[:, :3]) - f1(counts[:, 3:])
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    given = parser.parse_args()
-    print(json.dumps(run(data=given.data, files=given.files, progress=print)))
-
-
-if __name__ == "__main__":
-    _main()

@@ -7,8 +7,6 @@ Intervals resample notes or persons; shares have exact ones, because nothing may
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -115,15 +113,3 @@ def _with_ones(counts: Floats) -> Floats:
 
 def _mean(sums: Floats) -> Floats:
     return np.asarray(sums[..., 0] / sums[..., 1], float)
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    given = parser.parse_args()
-    print(json.dumps(run(data=given.data, files=given.files, progress=print)))
-
-
-if __name__ == "__main__":
-    _main()

@@ -362,16 +362,3 @@ def _interleaved(tasks: dict[str, Callable[[], None]], rounds: int = _ROUNDS) ->
 def _drain(things: Iterable[Any]) -> None:
     for _ in things:
         pass
-
-
-def main(arguments: Sequence[str]) -> None:
-    """`python -m zebrawatch.benchmarks.ingest [FILE…]`: prints the JSON last."""
-    data = Path(os.environ.get("ZEBRAWATCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
-    results = run(
-        data=data, files=[Path(argument) for argument in arguments], progress=lambda text: print(text, file=sys.stderr)
-    )
-    print(json.dumps(results))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

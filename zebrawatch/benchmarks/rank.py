@@ -8,14 +8,12 @@ sum of likelihood ratios of the same findings (no posterior, nothing explained).
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-import orjson
 
 from zebrawatch.benchmarks.cases import locate_knowledge
 from zebrawatch.benchmarks.results import Results
@@ -107,18 +105,3 @@ def _timer(one: Callable[..., object], patients: Sequence[Codes] | Sequence[list
 
     timed()  # compiled code and caches are warm before anything counts
     return timed
-
-
-def main(arguments: Sequence[str]) -> None:
-    """`python -m zebrawatch.benchmarks.rank`: progress on the error stream, JSON last."""
-    import os
-
-    data = Path(os.environ.get("ZEBRAWATCH_DATA", "../shared/data"))
-    results = run(
-        data=data, files=[Path(each) for each in arguments], progress=lambda text: print(text, file=sys.stderr)
-    )
-    print(orjson.dumps(results).decode())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

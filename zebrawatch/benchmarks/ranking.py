@@ -10,7 +10,6 @@ left). *Findings* is the order by likelihood ratio alone, which is what the base
 
 from __future__ import annotations
 
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from zebrawatch.benchmarks.baselines import Baseline
@@ -422,18 +420,3 @@ def _line(key: str, result: Mapping[str, Any]) -> str:
     parts = [f"{name} {result[f'{prefix}top1']:.3f}/{result[f'{prefix}top3']:.3f}/{result[f'{prefix}top10']:.3f}"
              for name, prefix in orders]  # fmt: skip
     return f"{key}: n {result['n']}, top-1/3/10 " + ", ".join(parts)
-
-
-def main(arguments: Sequence[str]) -> None:
-    """`python -m zebrawatch.benchmarks.ranking [FILE…]`: progress on the error stream, JSON last."""
-    import os
-
-    data = Path(os.environ.get("ZEBRAWATCH_DATA", "../shared/data"))
-    results = run(
-        data=data, files=[Path(each) for each in arguments], progress=lambda text: print(text, file=sys.stderr)
-    )
-    print(orjson.dumps(results).decode())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -6,8 +6,6 @@ them. Notes are made by putting real sections of visit notes together to about 3
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -115,15 +113,3 @@ def _figures(notes: Sequence[str], best: dict[str, float], peers: SpacyPeers) ->
 def _wordings(ontology: Ontology) -> list[str]:
     terms = [ontology.terms[term_id] for term_id in sorted(ontology.descendants(PHENOTYPIC_ABNORMALITY))]
     return sorted({text.lower() for term in terms for text in (term.name, *(one.text for one in term.synonyms))})
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    given = parser.parse_args()
-    print(json.dumps(run(data=given.data, files=given.files, progress=print)))
-
-
-if __name__ == "__main__":
-    _main()

@@ -56,8 +56,10 @@ def flags(
     rows of FLAGS from nights before the range; `answers` (`subject_id, night, judged`) what a language model said of
     the charts it read, where it counts.
     """
+    moved = _may_change(candidates, before, folding)
     together = (
         candidates.select(*SCORE_COLUMNS)
+        .join(moved, "subject_id", "left_semi")
         .groupBy("subject_id")
         .agg(F.collect_list(F.struct(*SCORE_COLUMNS[1:])).alias("scores"))
         .join(
@@ -125,6 +127,19 @@ def _asking(folding: Folding) -> Callable[[Iterator[pa.RecordBatch]], Iterator[p
             yield pa.RecordBatch.from_pydict({"subject_id": pa.array(subjects, pa.int64())})
 
     return asking
+
+
+def _may_change(candidates: DataFrame, before: DataFrame, folding: Folding) -> DataFrame:
+    """`subject_id` of those whose alert can change in the range; folding anybody else gives nothing.
+
+    That is who has a score in the range, has ever been alerted, or ever passed the lowest threshold: what waits (for
+    persistence, or for a bar to fall) passed it. An AlertPolicy only ever takes off P(any) (`judged`).
+    """
+    policy, nights = folding.policy, folding.nights
+    lowest = min(policy.on(night).threshold for night in (date.min, nights.first, *policy.turns()))
+    fresh = F.col("night").between(F.lit(nights.first), F.lit(nights.last))
+    passed = candidates.where(fresh | (F.col("p_any") >= F.lit(lowest))).select("subject_id")
+    return passed.unionByName(before.select("subject_id")).distinct()
 
 
 def changes_of(row: Mapping[str, Any], folding: Folding) -> list[dict[str, Any]]:
@@ -252,6 +267,9 @@ def suspicions(namings: DataFrame, nights: NightRange, *, first_run: bool) -> Da
     it too.
     """
     schema = pa.schema([field.remove_metadata() for field in SUSPICIONS.schema if field.name != "night_range"])
+    if not first_run:  # a suspicion becomes known with the naming that gives it
+        new = namings.where(F.col("known_night") >= F.lit(nights.first)).select("subject_id").distinct()
+        namings = namings.join(new, "subject_id", "left_semi")
 
     def first(rows: pa.Table) -> pa.Table:
         found = first_suspicions(rows.to_pylist(), through=nights.last)

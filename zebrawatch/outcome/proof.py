@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from zebrawatch.content import content_columns
 from zebrawatch.outcome.observation import night_value, records
 from zebrawatch.schemas import Table
 
@@ -48,7 +49,7 @@ def difference(replay: pa.Table, nightly: pa.Table, table: Table, night: date) -
 
 
 def _rows(data: pa.Table, table: Table, night: date) -> Counter[str]:
-    columns = [name for name in table.schema.names if name not in table.clock]
+    columns = content_columns(table)
     kept = (row for row in data.to_pylist() if row[table.night] <= night)
     return Counter(json.dumps({name: row[name] for name in columns}, sort_keys=True, default=str) for row in kept)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812
+
+from zebrawatch.nights import NightRange
+
+_VERSION = ("version", "known_night", "available_at")
 
 
 def spans(notes: DataFrame, events: DataFrame) -> DataFrame:
@@ -13,15 +17,7 @@ def spans(notes: DataFrame, events: DataFrame) -> DataFrame:
     version or a deletion replaced it (null while it stands). Versions known on the same night follow each other by
     `available_at`; the last stands.
     """
-    note_versions = notes.select(F.col("note_id").alias("source_id"), "version", "known_night", "available_at")
-    event_versions = events.select(
-        F.regexp_replace("event_id", "#.*$", "").alias("base"),
-        F.col("event_id").alias("source_id"),
-        "version",
-        "known_night",
-        "available_at",
-    )
-    versions = note_versions.withColumn("base", F.col("source_id")).unionByName(event_versions)
+    versions = _versions(notes, events)
     single = versions.groupBy("base", "version").agg(
         F.min("known_night").alias("known_night"), F.min("available_at").alias("available_at")
     )
@@ -38,6 +34,46 @@ def spans(notes: DataFrame, events: DataFrame) -> DataFrame:
             "removed_night",
         )
     )
+
+
+def _versions(notes: DataFrame, events: DataFrame) -> DataFrame:
+    """Versions of notes and events with their `base`, the resource itself: an event's id goes on with its code."""
+    note_versions = notes.select(
+        "subject_id", F.col("note_id").alias("base"), F.col("note_id").alias("source_id"), *_VERSION
+    )
+    event_versions = events.select("subject_id", _base().alias("base"), F.col("event_id").alias("source_id"), *_VERSION)
+    return note_versions.unionByName(event_versions)
+
+
+def _base() -> Column:
+    return F.regexp_replace("event_id", "#.*$", "")
+
+
+def touched(notes: DataFrame, events: DataFrame, patients: DataFrame, nights: NightRange) -> DataFrame:
+    """`subject_id` of everybody of whose standing rows any may have come or gone within the range.
+
+    They are those of whom a version became known, or of whose resources one did (it may now be another patient's), and
+    whoever is merged with them.
+    """
+    within = F.col("known_night").between(F.lit(nights.first), F.lit(nights.last))
+    versions, pairs = _versions(notes, events), merges(patients).select("from_subject", "to_subject")
+    moved = versions.where(within).select("base").distinct()
+    own = versions.join(F.broadcast(moved), "base", "left_semi").select("subject_id")
+    own = own.unionByName(patients.where(within).select("subject_id")).distinct()
+    survivors = own.unionByName(
+        pairs.join(own, pairs["from_subject"] == own["subject_id"], "left_semi").select(
+            F.col("to_subject").alias("subject_id")
+        )
+    ).distinct()
+    beside = pairs.join(survivors, pairs["to_subject"] == survivors["subject_id"], "left_semi")
+    return survivors.unionByName(beside.select(F.col("from_subject").alias("subject_id"))).distinct()
+
+
+def of_patients(notes: DataFrame, events: DataFrame, subjects: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """The notes and events that `spans` needs for these patients' rows: every version of every resource of theirs."""
+    bases = _versions(notes, events).join(subjects, "subject_id", "left_semi").select("base").distinct()
+    kept_notes = notes.join(bases, notes["note_id"] == bases["base"], "left_semi")
+    return kept_notes, events.withColumn("base", _base()).join(bases, "base", "left_semi").drop("base")
 
 
 def merges(patients: DataFrame) -> DataFrame:
