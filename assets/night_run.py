@@ -34,6 +34,7 @@ from zebrawatch.knowledge.ontology import Ontology
 from zebrawatch.nights import Landmarks, NightRange
 from zebrawatch.outcome.summary import Outcome
 from zebrawatch.reasoning.arm import ArmOutcome, Planned
+from zebrawatch.reasoning.fusion import FittedFusion, read_fusion
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
 from zebrawatch.screen.alerts import AlertPolicy
 from zebrawatch.screen.naming import NamingSet, read_groups
@@ -345,6 +346,12 @@ class NightRun:
     def policy(self) -> AlertPolicy:
         """The alert policy of the run's last night."""
         return self.policies.on(self.nights.last)
+
+    @cached_property
+    def fusion(self) -> FittedFusion | None:
+        """The fitted fusion that joins the two arms, where one is configured and a model reads."""
+        told = self.configuration.reasoning
+        return read_fusion(Path(told.fusion)) if told.enabled and told.fusion else None
 
     @cached_property
     def opted_out(self) -> frozenset[int]:
