@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -45,15 +45,27 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 PULL_FILE = "pull.json"
+NOT_READING = frozenset(
+    f"{name}.py"
+    for name in (
+        *("background", "calibration", "common_conditions", "explanation", "likelihoods", "parameters", "phenopacket"),
+        *("ranking", "reference", "alerts", "policy", "suspicion"),
+    )
+)
+"""Files of evidence and screen that weigh or judge what was read: a change to them reads no text again."""
 RETRY = "retry"  # kind of a pull without files, which reads quarantined lines once more
 
 
-def code_digest(*packages: ModuleType) -> str:
-    """sha256 over the source files of packages, first 16 hex digits: tells one state of the code from another."""
+def code_digest(*packages: ModuleType, without: Collection[str] = ()) -> str:
+    """sha256 over the source files of packages, first 16 hex digits: tells one state of the code from another.
+
+    `without` are names of files that have no part in what is asked about.
+    """
     digest = hashlib.sha256()
     for package in packages:
         for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
-            digest.update(path.read_bytes())
+            if path.name not in without:
+                digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -276,7 +288,8 @@ class NightRun:
     @property
     def readers(self) -> str:
         """Version of what reads texts and events: word lists, naming set, code map, and the code itself."""
-        versions = (self.lexicon.version, self.naming_set.version, self.code_map.version, code_digest(evidence, screen))
+        code = code_digest(evidence, screen, without=NOT_READING)
+        versions = (self.lexicon.version, self.naming_set.version, self.code_map.version, code)
         return hashlib.sha256("|".join(versions).encode()).hexdigest()[:16]
 
     @property
