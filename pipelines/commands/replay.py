@@ -89,7 +89,18 @@ def replay(
         raise typer.Exit(1)
 
 
-BESIDE = ("nights", "landmarks", "problems", "flow", "label_disagreements", "data", "lake", "seconds")
+BESIDE = (
+    "nights",
+    "first_night",
+    "last_night",
+    "landmarks",
+    "problems",
+    "flow",
+    "label_disagreements",
+    "data",
+    "lake",
+    "seconds",
+)
 
 
 def _settings(source: str | None, labels: Path | None, lake: Path | None, config: Path | None) -> Configuration:
