@@ -181,6 +181,7 @@ def test_a_pair_is_the_last_reading_before_anybody_suspected() -> None:
         label(2, str(pairs[2].disease_id), suspected, "unknown disease"),
     ]
     readings = [Reading(p.subject_id, p.night, judged(dict(p.told))) for p in pairs]
+    readings[4] = Reading(4, pairs[4].night + timedelta(days=3), readings[4].judged)  # it waited for its place
     readings += [Reading(0, suspected, judged({})), Reading(0, pairs[0].night - timedelta(days=1), judged({}))]
     candidates = [row for pair in pairs for row in rows_of(pair)]
 
@@ -191,6 +192,7 @@ def test_a_pair_is_the_last_reading_before_anybody_suspected() -> None:
     assert set(found) == {0, 3, 4}, "suspected when read, or not known whether diseased"
     assert found[0] == pairs[0], "the id it is listed under, the last night nobody suspected it"
     assert found[3].disease_id is None
+    assert found[4].listed == pairs[4].listed
 
 
 def test_the_screen_uses_it_for_its_own_model_on_later_nights_only() -> None:

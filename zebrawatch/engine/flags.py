@@ -181,7 +181,7 @@ def joined(
 
 def _reordered(score: NightScore, told: Mapping[str, Any], fusion: FittedFusion | None) -> tuple[Shown, ...]:
     listed = [Listed(one.disease_id, one.disease_name, one.posterior, one.log10_lr) for one in score.shown]
-    answer, profile = judged_of(told["judged"]), told["profile"] or ""
+    answer, profile = judged_of(told["judged"]), told.get("profile") or ""
     if fusion is not None and fusion.may_join(score.night, profile):
         places = fusion.join(score.p_any, listed, answer, threshold=1.0, night=score.night, profile=profile).shown
     else:

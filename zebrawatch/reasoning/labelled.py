@@ -38,16 +38,15 @@ def labelled_pairs(
     known: dict[int, list[Mapping[str, Any]]] = {}
     for row in pairs:
         known.setdefault(row["subject_id"], []).append(row)
-    lists: dict[tuple[int, date], list[Mapping[str, Any]]] = {}
+    lists: dict[int, dict[date, list[Mapping[str, Any]]]] = {}
     for row in candidates:
-        if row["rank"] > 0:
-            lists.setdefault((row["subject_id"], row["night"]), []).append(row)
+        lists.setdefault(row["subject_id"], {}).setdefault(row["night"], []).append(row)
     found: dict[int, LabelledPair] = {}
     for reading in sorted(readings):
         own = known.get(reading.subject_id, [])
         if any(row["exclusion"] for row in own) or not _unsuspected(own, reading.night):
             continue
-        listed = [_listed(row) for row in sorted(lists.get(reading[:2], ()), key=lambda row: row["rank"])]
+        listed = _standing(lists.get(reading.subject_id, {}), reading.night)
         told = supported_ranks(judged_of(reading.judged))
         disease = _as_listed(own, listed, same)
         found[reading.subject_id] = LabelledPair(reading.subject_id, reading.night, tuple(listed), told, disease)
@@ -59,8 +58,14 @@ def _unsuspected(own: Sequence[Mapping[str, Any]], night: date) -> bool:
     return len(suspected) == len(own) and all(night < one for one in suspected)
 
 
-def _listed(row: Mapping[str, Any]) -> Listed:
-    return Listed(row["disease_id"], row["disease_name"], row["posterior"], row["log10_lr"])
+def _standing(lists: Mapping[date, Sequence[Mapping[str, Any]]], night: date) -> list[Listed]:
+    """The list of the last score up to a night: a chart that waited for its place is read after its score."""
+    last = max((one for one in lists if one <= night), default=None)
+    rows = [row for row in lists[last] if row["rank"] > 0] if last is not None else []
+    return [
+        Listed(row["disease_id"], row["disease_name"], row["posterior"], row["log10_lr"])
+        for row in sorted(rows, key=lambda row: row["rank"])
+    ]
 
 
 def _as_listed(own: Sequence[Mapping[str, Any]], listed: Sequence[Listed], same: Same) -> str | None:
