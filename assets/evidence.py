@@ -24,7 +24,8 @@ from zebrawatch.engine import score
 from zebrawatch.engine.events import findings_of_events, namings_of_events
 from zebrawatch.engine.texts import read_texts
 from zebrawatch.evidence.background import Background, nights_of_month
-from zebrawatch.evidence.ranking import RankingParameters
+from zebrawatch.evidence.ranking import DEFAULT_CALIBRATION, RankingParameters
+from zebrawatch.learnt import Learnt, refuse_later
 from zebrawatch.nights import month_of
 from zebrawatch.schemas import CANDIDATES, EVENTS, FINDINGS, NAMINGS, NOTES, PATIENTS, Table
 from zebrawatch.timeline.asof import apart, merges, of_patients, spans, touched, with_merged
@@ -91,7 +92,11 @@ def background(run: NightRun) -> dict[str, Any]:
 
 
 def candidates(run: NightRun) -> dict[str, Any]:
-    """Ranked diseases of every patient whose evidence changed."""
+    """Ranked diseases of every patient whose evidence changed.
+
+    LearntError where a night would be judged with what was learnt from it or from later ones.
+    """
+    refuse_later(learnt_of(run))
     near = near_patients(run)
     scored = changed_patients(run, near)
     standing = standing_findings(run, near).join(scored, "subject_id", "left_semi")
@@ -109,6 +114,18 @@ def candidates(run: NightRun) -> dict[str, Any]:
         "patients": int(pc.count_distinct(rows["subject_id"]).as_py()),
         "scores": rows.group_by(["subject_id", "night"]).aggregate([]).num_rows,
     }
+
+
+def learnt_of(run: NightRun) -> list[Learnt]:
+    """All that this run judges with and that was learnt, each with the first night it is used on."""
+    first = run.nights.first
+    months = [
+        Learnt(f"The background {each.version}", each.fitted_through, max(nights_of_month(month)[0], first))
+        for month, each in backgrounds(run).items()
+    ]
+    calibration = Learnt("The calibration of P(any)", DEFAULT_CALIBRATION.fitted_through, first)
+    fusion = [Learnt("The fitted fusion", run.fusion.fitted_through, first)] if run.fusion else []
+    return [*months, calibration, *fusion]
 
 
 def near_patients(run: NightRun) -> DataFrame | None:

@@ -87,7 +87,8 @@ def _reasoning(run: NightRun) -> dict[str, str]:
         newest = max(stored, key=lambda row: row["night"], default=None)
         return {"arm": "answers as stored", **_plain(json.loads(newest["identity"]) if newest else {})}
     versions = run.batch.versions if run.batch is not None else {}
-    return {"arm": run.configuration.reasoning.backend, **_plain(run.planned.settings.identity()), **versions}
+    told = {"arm": run.configuration.reasoning.backend, **_plain(run.planned.settings.identity()), **versions}
+    return {**told, "fusion": run.fusion.rule} if run.fusion else told
 
 
 def _plain(told: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -34,6 +34,7 @@ from zebrawatch.knowledge.ontology import Ontology
 from zebrawatch.nights import Landmarks, NightRange, ReplayPlan
 from zebrawatch.outcome.summary import Outcome
 from zebrawatch.reasoning.arm import ArmOutcome, Planned
+from zebrawatch.reasoning.fusion import FittedFusion, read_fusion
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
 from zebrawatch.screen.alerts import AlertPolicy
 from zebrawatch.screen.naming import NamingSet, read_groups
@@ -43,13 +44,26 @@ from zebrawatch.timeline.rows import PullRows
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+NOT_READING = frozenset(
+    f"{name}.py"
+    for name in (
+        *("background", "calibration", "common_conditions", "explanation", "likelihoods", "parameters", "phenopacket"),
+        *("ranking", "reference", "alerts", "policy", "suspicion"),
+    )
+)
+"""Files of evidence and screen that weigh or judge what was read: a change to them reads no text again."""
 
-def code_digest(*packages: ModuleType) -> str:
-    """sha256 over the source files of packages, first 16 hex digits: tells one state of the code from another."""
+
+def code_digest(*packages: ModuleType, without: Collection[str] = ()) -> str:
+    """sha256 over the source files of packages, first 16 hex digits: tells one state of the code from another.
+
+    `without` are names of files that have no part in what is asked about.
+    """
     digest = hashlib.sha256()
     for package in packages:
         for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
-            digest.update(path.read_bytes())
+            if path.name not in without:
+                digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -211,7 +225,8 @@ class NightRun:
     @property
     def readers(self) -> str:
         """Version of what reads texts and events: word lists, naming set, code map, and the code itself."""
-        versions = (self.lexicon.version, self.naming_set.version, self.code_map.version, code_digest(evidence, screen))
+        code = code_digest(evidence, screen, without=NOT_READING)
+        versions = (self.lexicon.version, self.naming_set.version, self.code_map.version, code)
         return hashlib.sha256("|".join(versions).encode()).hexdigest()[:16]
 
     @property
@@ -281,6 +296,12 @@ class NightRun:
     def policy(self) -> AlertPolicy:
         """The alert policy of the run's last night."""
         return self.policies.on(self.nights.last)
+
+    @cached_property
+    def fusion(self) -> FittedFusion | None:
+        """The fitted fusion that joins the two arms, where one is configured and a model reads."""
+        told = self.configuration.reasoning
+        return read_fusion(Path(told.fusion)) if told.enabled and told.fusion else None
 
     @cached_property
     def opted_out(self) -> frozenset[int]:

@@ -25,7 +25,7 @@ from zebrawatch.knowledge.organ_systems import main_organ_systems
 from zebrawatch.nights import ranges_of
 from zebrawatch.outcome.leak import LeakDetector, evidence_of, leak_gate, recall_on_planted, shown_or_labelled
 from zebrawatch.outcome.matching import Matcher
-from zebrawatch.outcome.people import screened_people
+from zebrawatch.outcome.people import screened_people, survivors
 from zebrawatch.outcome.percentage import Percentage, fit_percentage
 from zebrawatch.outcome.protocol import Protocol
 from zebrawatch.outcome.resting import SOURCE_COLUMNS, WEIGHED_COLUMNS
@@ -216,8 +216,8 @@ def people(run: NightRun) -> pd.DataFrame:
 
 
 def _merged(run: NightRun) -> dict[int, int]:
-    rows = run.lake.arrow(PATIENTS, ["subject_id", "merged_into"]).to_pylist()
-    return {row["subject_id"]: row["merged_into"] for row in rows if row["merged_into"] is not None}
+    columns = ["subject_id", "known_night", "available_at", "version", "merged_into"]
+    return survivors(_frame(run, PATIENTS, "known_night", columns))
 
 
 def labels(run: NightRun) -> pd.DataFrame | None:

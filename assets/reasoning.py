@@ -171,6 +171,8 @@ def _asked_before(run: NightRun) -> set[str]:
 
 def _plan(run: NightRun) -> Planned:
     settings = settings_of(run)
+    if run.fusion is not None:
+        run.fusion.check_profile(settings.profile.digest)
     waiting = _waiting(run)
     scored, bar = _scored(run), _bars(run, [each.subject_id for each in waiting])
     rows = _ChartRows(run, {each.since for each in waiting})

@@ -100,7 +100,9 @@ def _models(run: NightRun) -> list[RegisteredObject]:
     made = backgrounds(run)
     newest = made[max(made)]
     parameters = RankingParameters().digest
+    fusion = run.fusion
     return [
+        *([RegisteredObject("fusion", fusion.version, fusion.digest, fusion.fitted_through)] if fusion else []),
         RegisteredObject("evidence-parameters", f"parameters@{parameters}", parameters),
         RegisteredObject(
             "background",

@@ -45,8 +45,9 @@ def flags(run: NightRun) -> dict[str, Any]:
     scores = run.table(CANDIDATES).where(F.col("night") <= until)
     before = run.table(FLAGS).where(F.col("night") < F.lit(run.nights.first))
     folding = engine.Folding(
-        run.policies, run.nights, run.first_screened, run.configuration.site.timezone, run.raised_elsewhere
-    )
+        run.policies, run.nights, run.first_screened, run.configuration.site.timezone, run.raised_elsewhere,
+        run.fusion,
+    )  # fmt: skip
     frame = engine.flags(scores, facts(run), before, folding, _answers(run)).withColumn(
         "night_range", F.lit(str(run.nights))
     )
@@ -59,14 +60,15 @@ def flags(run: NightRun) -> dict[str, Any]:
 
 
 def _answers(run: NightRun) -> DataFrame | None:
-    """What a language model said of the charts it read, where it counts: `subject_id, night, judged`."""
+    """What a language model said of the charts it read, where it counts: `subject_id, night, judged, profile`."""
     counted = run.lake.arrow(LLM_RESPONSES, ["request_key"], rows=pc.field("counts"))
     if not counted.num_rows:
         return None
+    profile = F.get_json_object("identity", "$['llm.profile']").alias("profile")
     asked = run.table(LLM_REQUESTS).where("request_key is not null and candidate is null and repeat = 0")
-    told = run.table(LLM_RESPONSES).where("counts").select("request_key", "judged")
+    told = run.table(LLM_RESPONSES).where("counts").select("request_key", "judged", profile)
     return (
         asked.where(F.col("night") <= F.lit(run.nights.last))
         .join(told.dropDuplicates(["request_key"]), "request_key")
-        .select("subject_id", "night", "judged")
+        .select("subject_id", "night", "judged", "profile")
     )

@@ -27,9 +27,14 @@ def referred(run: NightRun) -> dict[str, Any]:
 
 def patients(run: NightRun) -> dict[str, Any]:
     """Patients: demographics, merges, restrictions."""
-    facts = _write(run, PATIENTS, "patients")
+    facts = patient_rows(run)
     raw.check_usable(run)
     return facts
+
+
+def patient_rows(run: NightRun) -> dict[str, Any]:
+    """As `patients`, for a source that may hold no usable patient."""
+    return _write(run, PATIENTS, "patients")
 
 
 def notes(run: NightRun) -> dict[str, Any]:

@@ -123,6 +123,7 @@ class Reasoning(Section, frozen=True):
     sample: int = 20
     sample_share: float = 0.02
     floor: float = 0.003
+    fusion: str = ""
     confirm_top: int = 1
     repeats: int = 1
     repeat_share: float = 0.05

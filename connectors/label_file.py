@@ -29,9 +29,12 @@ def label_file(configuration: Configuration) -> Path | None:
 def read_labels(path: Path, site_key: bytes) -> pd.DataFrame:
     """Rows of `patient, disease_id, suspected, confirmed` as LABEL_COLUMNS: pseudonymous keys, dates or None.
 
-    SourceError in one sentence where a needed column is missing or a date is not YYYY-MM-DD.
+    SourceError in one sentence where the file is no CSV, a needed column is missing or a date is not YYYY-MM-DD.
     """
-    given = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        given = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+        raise SourceError(f"The label file {path} is not a table in CSV and UTF-8.") from None
     missing = [name for name in NEEDED if name not in given.columns]
     if missing:
         raise SourceError(
@@ -47,7 +50,8 @@ def read_labels(path: Path, site_key: bytes) -> pd.DataFrame:
         )
         for row in given.to_dict("records")
     ]
-    return pd.DataFrame(rows, columns=list(LABEL_COLUMNS))
+    # as objects: beside one label without a patient, keys of 63 bits would become floats and fit nobody
+    return pd.DataFrame(rows, columns=list(LABEL_COLUMNS), dtype=object)
 
 
 def _day(text: str | None, path: Path) -> date | None:

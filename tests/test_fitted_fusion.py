@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date, timedelta
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zebrawatch.engine.flags import joined
 from zebrawatch.outcome.calibration import calibration
 from zebrawatch.reasoning.answers import JudgedAnswer, JudgedDisease, Quote
 from zebrawatch.reasoning.fusion import (
@@ -20,9 +25,13 @@ from zebrawatch.reasoning.fusion import (
     LabelledPair,
     Listed,
     join,
+    read_fusion,
     supported_ranks,
 )
+from zebrawatch.reasoning.labelled import Reading, labelled_pairs
 from zebrawatch.reasoning.names import Resolution
+from zebrawatch.screen.alerts import NightScore
+from zebrawatch.screen.alerts import Shown as ShownAlert
 
 NIGHT = date(2024, 5, 1)
 LISTED = 8
@@ -133,3 +142,81 @@ def test_a_better_rank_never_lowers_the_probability(posterior: float, rank: int)
 
 def test_it_is_kept_as_json() -> None:
     assert FittedFusion.from_json(FITTED.to_json()) == FITTED
+
+
+def test_a_file_that_holds_no_fusion_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "fusion.json"
+    place.write_text(json.dumps(FITTED.to_json()))
+    assert read_fusion(place) == FITTED
+    place.write_text("[]")
+    with pytest.raises(FusionError, match=r"no fitted fusion in .*fusion\.json"):
+        read_fusion(place)
+
+
+# -- from a replay's tables to the screen ------------------------------------------------------------------------------
+
+
+def judged(told: dict[str, int]) -> str:
+    return json.dumps(asdict(answer_of(told)))
+
+
+def label(subject: int, disease: str, suspected: date | None, exclusion: str | None = None) -> dict[str, Any]:
+    return {"subject_id": subject, "disease_id": disease, "suspicion_night": suspected, "exclusion": exclusion}
+
+
+def rows_of(pair: LabelledPair) -> list[dict[str, Any]]:
+    return [
+        {"subject_id": pair.subject_id, "night": pair.night, "rank": rank, "disease_id": one.disease_id,
+         "disease_name": one.name, "posterior": one.posterior, "log10_lr": one.log10_lr}
+        for rank, one in enumerate(pair.listed, 1)
+    ]  # fmt: skip
+
+
+def test_a_pair_is_the_last_reading_before_anybody_suspected() -> None:
+    pairs = simulated(5, 1.0, seed=8)
+    suspected = NIGHT + timedelta(days=10)
+    labels = [
+        label(0, "ORPHA:1", suspected),
+        label(1, str(pairs[1].disease_id), pairs[1].night),
+        label(2, str(pairs[2].disease_id), suspected, "unknown disease"),
+    ]
+    readings = [Reading(p.subject_id, p.night, judged(dict(p.told))) for p in pairs]
+    readings[4] = Reading(4, pairs[4].night + timedelta(days=3), readings[4].judged)  # it waited for its place
+    readings += [Reading(0, suspected, judged({})), Reading(0, pairs[0].night - timedelta(days=1), judged({}))]
+    candidates = [row for pair in pairs for row in rows_of(pair)]
+
+    def same(one: str, other: str) -> bool:
+        return one == other or (one, other) == ("ORPHA:1", pairs[0].disease_id)
+
+    found = {pair.subject_id: pair for pair in labelled_pairs(labels, readings, candidates, same)}
+    assert set(found) == {0, 3, 4}, "suspected when read, or not known whether diseased"
+    assert found[0] == pairs[0], "the id it is listed under, the last night nobody suspected it"
+    assert found[3].disease_id is None
+    assert found[4].listed == pairs[4].listed
+
+
+def test_the_screen_uses_it_for_its_own_model_on_later_nights_only() -> None:
+    """Fitted on a simulated reader (sensitivity .7): the list is then in the order of the fitted probability."""
+    pairs = simulated(200, 0.7, seed=9)
+    fusion = FittedFusion.fit(pairs, profile="p", learnt_from="simulated reader", known_through=NIGHT)
+    one = next(pair for pair in pairs if 1 in pair.told.values() and pair.told.get(pair.listed[3].disease_id) == 1)
+    shown = tuple(
+        ShownAlert(rank, each.disease_id, each.name, each.posterior, each.log10_lr)
+        for rank, each in enumerate(one.listed, 1)
+    )
+
+    def order(night: date, profile: str) -> list[str]:
+        (score,) = joined(
+            [NightScore(night, 0.4, shown, "evidence")],
+            [{"night": night, "judged": judged(dict(one.told)), "profile": profile}],
+            fusion,
+        )
+        return [each.disease_id for each in score.shown]
+
+    chances = fusion.probabilities(one.listed, one.told)
+    fitted = [one.listed[p].disease_id for p in sorted(range(LISTED), key=lambda place: -chances[place])]
+    fixed = [each.listed.disease_id for each in join(0.4, one.listed, answer_of(dict(one.told)), threshold=1.0).shown]
+    assert fitted != fixed
+    later = NIGHT + timedelta(days=1)
+    assert order(later, "p") == fitted
+    assert order(NIGHT, "p") == order(later, "another model") == fixed

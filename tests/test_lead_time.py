@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -26,6 +27,9 @@ from outcome_stories import (
     suspicions,
 )  # fmt: skip
 
+from connectors.label_file import read_labels
+from zebrawatch.errors import SourceError
+from zebrawatch.fhir.subjects import subject_id_of
 from zebrawatch.outcome.episodes import Episode, episodes_of
 from zebrawatch.outcome.lead_time import hit, lead_time
 from zebrawatch.outcome.pairs import PairTable, disagreements, pairs
@@ -208,6 +212,64 @@ def test_two_suspicion_dates_give_one_pair_with_the_earlier() -> None:
     found = table(people((1, 0, 900)), suspicions(), labels((1, FABRY, 300, 400), (1, FABRY, 250, 400)))
     assert found.problems["problem"].tolist() == ["two suspicion dates"]
     assert found.rows["suspicion_night"].tolist() == [on(250)]
+
+
+def test_one_disease_under_two_ids_is_one_pair() -> None:
+    found = table(people((1, 0, 900)), suspicions(), labels((1, FABRY, 300, 400), (1, FABRY_ORPHA, 250, None)))
+    assert found.problems["problem"].tolist() == ["two suspicion dates"]
+    assert found.rows[["disease_id", "suspicion_night"]].values.tolist() == [[FABRY, on(250)]]
+
+
+KEY = b"a made site key"
+EVERYTHING_WRONG = """patient,disease_id,suspected,confirmed
+nobody,OMIM:301500,2020-10-01,
+,OMIM:301500,2020-10-01,
+maria,Fabry,2020-10-01,
+maria,HGNC:4296,2020-10-01,
+maria,GLA,2020-10-01,
+maria,ORPHA:98249,2020-10-01,
+maria,OMIM:301500,2020-10-27,2021-02-04
+maria,ORPHA:324,2020-09-07,
+otto,OMIM:230800,2020-10-01,2019-12-01
+old,OMIM:230800,2020-10-01,2020-11-01
+carla,OMIM:230800,,
+paul,OMIM:230800,2031-01-01,
+paul,OMIM:999999,2020-10-01,
+"""
+
+
+def test_one_file_with_everything_wrong_loses_no_line(tmp_path: Path) -> None:
+    """Every line of a label file is a pair, an exclusion by name, or counted as given twice."""
+    file = tmp_path / "labels.csv"
+    file.write_text(EVERYTHING_WRONG)
+    read = read_labels(file, KEY)
+    known = {name: subject_id_of(name, KEY) for name in ("maria", "otto", "carla", "paul", "old")}
+    found = table(
+        people(*((known[name], 0, 900) for name in ("maria", "otto", "carla", "paul"))), suspicions(), read,
+        groups=frozenset({"ORPHA:98249"}), gene_symbols=frozenset({"GLA"}), merged={known["old"]: known["carla"]},
+    )  # fmt: skip
+    assert found.problems["problem"].value_counts().to_dict() == {
+        "unknown patient": 2,
+        "unknown disease": 1,
+        "gene id as label": 2,
+        "group id as label": 1,
+        "two suspicion dates": 2,  # maria's under two ids; the merged record's, which carla's own line gives no date
+        "confirmation before any note": 1,
+        "confirmed before suspected": 1,
+        "patient merged": 1,
+        "suspicion after the last night": 1,
+    }
+    flow = found.flow()
+    assert flow["pairs"] == len(read) - 2 == sum(count for name, count in flow.items() if name != "pairs")
+    assert (flow["at risk"], flow["prevalent"], flow["not in the knowledge"]) == (2, 1, 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"patient,disease_id\n\xff\xfe,b\n"])
+def test_a_label_file_that_is_no_table_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_bytes(content)
+    with pytest.raises(SourceError, match=r"not a table|no column"):
+        read_labels(file, KEY)
 
 
 def test_a_merged_patient_is_followed_to_the_surviving_record() -> None:

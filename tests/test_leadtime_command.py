@@ -8,8 +8,9 @@ import pytest
 
 from connectors.configuration import load
 from pipelines.commands.benchmark import BenchmarkError
-from pipelines.commands.leadtime_benchmark import SCREENED_AT, Planted, Site, run
-from pipelines.commands.leadtime_benchmark import planted_of as planted
+from pipelines.commands.leadtime_benchmark import SCREENED_AT, Site, run
+from zebrawatch.benchmarks.published_cases.figures import Planted
+from zebrawatch.benchmarks.published_cases.figures import planted_of as planted
 from zebrawatch.benchmarks.published_cases.measure import Told
 from zebrawatch.fhir.subjects import subject_id_of
 
@@ -47,3 +48,23 @@ def test_what_was_planted_is_read_by_subject(tmp_path: Path) -> None:
     assert (one.kind, one.case, [told.hpo_id for told in one.told]) == ("case", "c1", ["HP:0001250", "HP:0001251"])
     assert isinstance(one.told[0], Told)
     assert found[subject_id_of("p2", KEY)].kind == "mixed"
+
+
+def test_a_stopped_screen_goes_on_and_another_hospital_or_decoder_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path / "site", tmp_path / "hospital", None, KEY)
+    site.begin()
+    kept = site.folder / "lake" / "kept"
+    kept.parent.mkdir()
+    kept.touch()
+    site.begin()
+    assert kept.exists()
+    monkeypatch.setattr("assets.night_run.code_digest", lambda *_, **__: "another decoder")
+    site.begin()
+    assert not kept.exists()
+    kept.parent.mkdir()
+    kept.touch()
+    Site(site.folder, tmp_path / "another hospital", None, KEY).begin()
+    assert not kept.exists()
+    assert site.lake_nights() == ()

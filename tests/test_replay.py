@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import tiny_hospital
+from deltalake import write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyspark.sql import functions as F  # noqa: N812
 
-from assets.replay import corner_of
+from assets import proof, raw
+from assets.replay import Corner, corner_of
 from connectors import configuration
 from connectors.lake import REPLAYS, Lake
 from pipelines.commands import replay as command
@@ -22,7 +27,8 @@ from zebrawatch.engine.chart import Chart, Demographics, Finding
 from zebrawatch.errors import ConfigurationError, LakeError, SourceError
 from zebrawatch.nights import LANDMARKS, ReplayPlan, landmark_of
 from zebrawatch.outcome.proof import NOT_ASSESSABLE
-from zebrawatch.schemas import CANDIDATES, LEAD_TIME
+from zebrawatch.schemas import CANDIDATES, EVENTS, LEAD_TIME, NOTES
+from zebrawatch.timeline.rows import decode
 
 BORN = [Demographics(date(2025, 1, 1), "female", date(2012, 5, 4), False, None, False)]
 
@@ -98,17 +104,23 @@ Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def run(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(spark: Any, place: Path) -> Iterator[Run]:
     del spark
-    base = tmp_path_factory.mktemp("replays")
     before = dict(os.environ)
-    (base / "site.key").write_bytes(b"k" * 32)
+    (place / "site.key").write_bytes(b"k" * 32)
 
     def replayed(source: Path, capture: pytest.CaptureFixture[str], **options: Any) -> dict[str, Any]:
-        os.environ["ZEBRAWATCH_SITE__KEY_FILE"] = str(base / "site.key")
+        os.environ["ZEBRAWATCH_SITE__KEY_FILE"] = str(place / "site.key")
         try:
             nothing = dict.fromkeys(("first", "last", "labels", "lake", "config", "read_suspicions"))
-            asked: dict[str, Any] = {**nothing, "landmarks": "note", "prove": 0, "sample_suspicions": 0, **options}
+            asked: dict[str, Any] = {
+                **nothing,
+                "landmarks": "note",
+                "prove": 0,
+                "sample_suspicions": 0,
+                "fit_fusion": False,
+                **options,
+            }
             command.replay(source=str(source), json_line=True, **asked)
         finally:
             os.environ.clear()
@@ -158,3 +170,32 @@ def test_a_folder_is_replayed_and_its_lake_again_by_month(
     assert (monthly["at_risk"], monthly["problems"]) == (0, {"suspicion after the last night": 1})
     (pair,) = lake.arrow(LEAD_TIME).to_pylist()
     assert pair["exclusion"] == "suspicion after the last night"
+
+
+def test_a_proof_catches_a_decoder_that_dates_notes_too_early(
+    run: Run, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The replay and the night's own run share the fault; the lines are cut by other code, which does not."""
+    folder = tiny_hospital.write(place / "fhir")
+    told = run(folder, capsys, lake=place / "lake")
+    copy = place / "faulty"
+    shutil.copytree(told["lake"], copy)
+    lake = Lake.open(copy)
+    rows = lake.arrow(NOTES).to_pandas(date_as_object=True)
+    rows["known_night"] -= timedelta(days=20)
+    rows["available_at"] -= timedelta(days=20)
+    write_deltalake(lake.path(NOTES), pa.Table.from_pandas(rows, preserve_index=False), mode="overwrite")
+
+    def early(*asked: Any) -> Any:
+        earlier = F.col("note")["available_at"] - F.expr("interval 20 days")
+        return decode(*asked).withColumn("note", F.col("note").withField("available_at", earlier))
+
+    values = {"source": {"location": str(folder)}, "site": {"key_file": str(place / "site.key")}}
+    corner = Corner(copy, configuration.from_values(values, "test"), ReplayPlan(), None)
+    monkeypatch.setattr(proof, "STEPS", ())
+    monkeypatch.setattr(raw, "decode", early)
+    found = [table for one in proof.prove(corner, 3, lambda _: None) for table in one.tables]
+    differing = {table.table for table in found if table.differing}
+    assert NOTES.name in differing
+    assert EVENTS.name not in differing, "patients follow their first note, events were decoded rightly"
+    assert sum(table.rows for table in found) > 0

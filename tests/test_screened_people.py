@@ -19,7 +19,7 @@ from connectors.configuration import Configuration, replaced
 from connectors.lake import Lake
 from zebrawatch.errors import ConfigurationError
 from zebrawatch.nights import NightRange
-from zebrawatch.outcome.people import SCREENED_COLUMNS, screened_people
+from zebrawatch.outcome.people import SCREENED_COLUMNS, screened_people, survivors
 from zebrawatch.schemas import PATIENTS, Table
 
 DAY0 = date(2025, 1, 1)
@@ -104,3 +104,20 @@ def test_an_opt_out_list_that_is_not_there_stops_the_run(tmp_path: Path) -> None
     run = NightRun(settings, Lake(tmp_path), "run", None)
     with pytest.raises(ConfigurationError, match=r"none\.txt"):
         _ = run.opted_out
+
+
+def test_merged_records_end_where_the_last_of_them_ends_unless_undone() -> None:
+    versions = pd.DataFrame(
+        [
+            version(1, "a", 0, merged_into=2),
+            version(2, "a", 0),
+            version(2, "b", 1, merged_into=3),
+            version(3, "a", 0),
+            version(4, "a", 0, merged_into=3),
+            version(4, "b", 2),
+            version(5, "a", 0, merged_into=6),
+            version(6, "a", 0, merged_into=5),
+            version(7, "a", 0, merged_into=5),
+        ]
+    )
+    assert survivors(versions) == {1: 3, 2: 3}

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,6 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.commands.benchmark import BenchmarkError, plain, table
+from pipelines.commands.cost import measured
 from pipelines.commands.options import JsonOption
 from pipelines.commands.progress import Progress
 
@@ -33,8 +30,6 @@ GOALS = {0.0: 0.03, 0.01: 0.05, 0.10: 0.15}
 """Largest share of a full run's CPU, net of an empty night on the small hospital (the project's own goal)."""
 FIRST_POLLED = date(2025, 7, 1)  # the night after the demo hospital's export
 _ID = re.compile(rb'((?:"id":"|/)[a-z]+-[0-9a-f]{12})(?=["/])')
-_SAMPLE_SECONDS = 0.25
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 Say = Callable[[str], None]
 
@@ -158,52 +153,10 @@ def _note(patient: str, night: date) -> dict[str, Any]:
 
 def _screen(source: Path, lake: Path, night: date | None = None) -> dict[str, Any]:
     chosen = ("--night", night) if night else ()
-    out, cost = _measured("screen", "--source", source, "--lake", lake, *chosen, "--json")
+    out, cost = measured("screen", "--source", source, "--lake", lake, *chosen, "--json")
     said = json.loads(out.splitlines()[-1])
     return {"n": said["notes"], "patients": said["patients"], **cost}
 
 
 def _zebrawatch(*arguments: object) -> None:
-    _measured(*arguments)
-
-
-def _measured(*arguments: object) -> tuple[str, dict[str, float]]:
-    """What a command said, and `{seconds, cpu_seconds, peak_gib}` of it and all processes below it."""
-    command = [sys.executable, "-m", "pipelines.commands.main", *map(str, arguments)]
-    begun = time.monotonic()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen(command, stdout=out, stderr=err)
-        ticks: dict[int, int] = {}
-        peak = 0
-        while process.poll() is None:
-            below = _family(process.pid)
-            ticks.update((pid, used) for pid, (used, _) in below.items())
-            peak = max(peak, sum(pages for _, pages in below.values()))
-            time.sleep(_SAMPLE_SECONDS)
-        out.seek(0)
-        err.seek(0)
-        if process.returncode:
-            raise BenchmarkError(f"A run failed: {err.read().decode().strip().splitlines()[-1]}")
-        said = out.read().decode()
-    gib = peak * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return said, {"seconds": time.monotonic() - begun, "cpu_seconds": sum(ticks.values()) / _TICKS, "peak_gib": gib}
-
-
-def _family(root: int) -> dict[int, tuple[int, int]]:
-    """By process id, of a process and all below it: clock ticks used so far, resident pages (proc(5))."""
-    parents, found = {}, {}
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (place / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has just ended
-        pid = int(place.name)
-        parents[pid] = int(fields[1])
-        found[pid] = (int(fields[11]) + int(fields[12]), int(fields[21]))
-    return {pid: used for pid, used in found.items() if _below(pid, root, parents)}
-
-
-def _below(pid: int, root: int, parents: Mapping[int, int]) -> bool:
-    while pid and pid != root:
-        pid = parents.get(pid, 0)
-    return pid == root
+    measured(*arguments)

@@ -1,12 +1,12 @@
 """`zebrawatch benchmark leadtime`: the screen over rendered published cases, and over the demo hospital.
 
-The hospital is made once and kept in the cache; the lake is made anew each time, by `zebrawatch screen` itself, so that
-what is measured is the program as it stands. Definitions: docs/lead-time-benchmark.md.
+The hospital is made once and kept in the cache, and so are its decoded rows and what was read in its texts while the
+code that made them stays the same. Scores and all figures are made anew each time, by `zebrawatch screen` itself, so
+that what is measured is the program as it stands. Definitions: docs/lead-time-benchmark.md.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -14,9 +14,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +32,8 @@ FEWEST_CONTROLS = 3000
 SCREENED_AT = 0.001
 """Threshold of the screen itself: low, so that its leak gate searches every disease any later threshold could show.
 Which raise owes to a new background alone is judged at it, and not again at the threshold that is chosen."""
+MEASURING = frozenset({"measure.py", "figures.py"})
+"""Modules of published_cases that have no part in what the hospital holds."""
 SHOWN = 5
 """K of the headline; no longer list is kept."""
 DEMO = (60, 6, 7)
@@ -97,15 +98,52 @@ class Site:
     key: bytes
 
     def screen(self, say: Say) -> None:
-        """Screen all nights in a new lake. BenchmarkError where the screen fails (it says why itself)."""
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-        self.configure()
+        """Screen all nights. BenchmarkError where the screen fails (it says why itself).
+
+        A run that was stopped goes on. Where rows of the same hospital stand, decoded by the present code, they are not
+        decoded again, nor texts read again by the same readers; scores and all that follows are made anew.
+        """
+        self.begin()
         command = [sys.executable, "-m", "pipelines.commands.main", "screen", "--config", str(self.config)]
+        if published := self.lake_nights():
+            command += ["--nights", f"{published[0].night}..{published[-1].night}"]
         say(f"Screening {self.source.name}")
         done = subprocess.run(command, env=self.environment(), stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
             raise BenchmarkError(f"The screen of {self.source} did not finish; what it said stands above.")
+
+    def begin(self) -> None:
+        """An empty lake, unless this hospital's rows lie in it as the present code decodes them."""
+        from assets.night_run import code_digest
+        from zebrawatch import fhir, timeline
+
+        state = f"{self.source.name} {code_digest(fhir, timeline)}\n"
+        note = self.folder / "decoded_by.txt"
+        if not note.is_file() or note.read_text() != state:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.configure()
+        note.write_text(state)
+
+    def lake_nights(self) -> Sequence[Any]:
+        """Nights that an earlier run published; none where it got nowhere."""
+        from connectors.lake import Lake
+        from zebrawatch.errors import LakeError
+
+        try:
+            return Lake.open(self.folder / "lake").nights()
+        except LakeError:
+            return ()
+
+    def last_background(self) -> Any:
+        """The background that the last scores name."""
+        import pyarrow.compute as pc
+
+        from zebrawatch.evidence.background import Background
+        from zebrawatch.schemas import CANDIDATES
+
+        rows = self.lake.arrow(CANDIDATES, ["night", "background"])
+        last = rows.filter(pc.equal(rows["night"], pc.max(rows["night"])))
+        return Background.load(self.lake.root / "background" / f"{last['background'][0].as_py()}.json")
 
     @property
     def config(self) -> Path:
@@ -174,6 +212,7 @@ class Site:
 def _published(cases: Path, controls: int, cache: Path, seed: int, say: Say) -> dict[str, Any]:
     from connectors.knowledge_files import compiled, knowledge_files
     from zebrawatch.benchmarks.published_cases.exclusion import exclude_papers
+    from zebrawatch.benchmarks.published_cases.figures import annotated
     from zebrawatch.benchmarks.published_cases.selection import read_published
 
     begun = time.monotonic()
@@ -187,7 +226,7 @@ def _published(cases: Path, controls: int, cache: Path, seed: int, say: Say) -> 
     hospital = _hospital(selection.cases, controls, seed, files, knowledge, cache, say)
     site = Site(cache / "published", hospital.folder, excluded.folder, hashlib.sha256(f"{seed}".encode()).digest())
     site.screen(say)
-    published = _annotated(compiled(whole, cache / "compiled")[0])
+    published = annotated(compiled(whole, cache / "compiled")[0])
     return {
         **measured(site, selection.cases, published, say),
         "hospital": {
@@ -211,59 +250,27 @@ def _shipped() -> str:
 
 
 def measured(site: Site, cases: Sequence[Any], published: frozenset[str], say: Say) -> dict[str, Any]:
-    """The figures of a screened hospital: threshold from one half, the other half reported.
+    """The figures of a screened hospital (zebrawatch.benchmarks.published_cases.figures), and its leak gate.
 
     `published`: ids of the diseases that the knowledge annotated before papers were left out.
     """
     from assets.outcome import protocol_of, replay_of
-    from zebrawatch.benchmarks.published_cases.measure import BUDGETS, MOST_FALSE, Trial, half_of, part_of
+    from zebrawatch.benchmarks.published_cases.figures import Screened, figures_of, planted_of
     from zebrawatch.outcome.matching import Matcher
+    from zebrawatch.schemas import FINDINGS
 
-    say("Choosing the threshold on the half for development")
-    knowledge = site.night_run.knowledge
-    half, planted = half_of(cases), planted_of(site.source, site.key)
-    protocol, matcher, replay = protocol_of(site.night_run), Matcher(knowledge), replay_of(site.night_run)
-    parts = {
-        name: part_of(replay, {s for s, one in planted.items() if half[one.case] == name})
-        for name in ("develop", "report")
-    }
-    trials = {name: Trial(part, matcher, protocol) for name, part in parts.items()}
-    chosen = {budget: trials["develop"].threshold_for(budget) for budget in BUDGETS}
-    budgets = {f"{budget:g}": _budget(at, trials) for budget, at in chosen.items()}
-    strict = trials["develop"].threshold_for(MOST_FALSE, "mix_upper")
-    budgets["5, in the rendered mix"] = _budget(strict, trials)
-    told = {}
-    for name, part in parts.items():
-        say(f"Measuring on the half to {name}")
-        told[name] = _half(part, trials[name], chosen[MOST_FALSE], planted, published, matcher, site)
-    reported = told["report"]
-    return {
-        **reported,
-        "threshold": chosen[MOST_FALSE],
-        "reached": {
-            "share_at_least_half": (reported["prioritised_share"] or 0.0) >= 0.5,
-            "false_alerts_within_5": reported["false_alerts"]["at_one_in_500_upper"] <= MOST_FALSE,
-            "better_than_every_null": reported["nulls_beaten"],
-        },
-        "by_budget": budgets,
-        "develop_half": told["develop"],
-        "leak_gate": site.figures()["leak_gate"],
-    }
-
-
-def _half(
-    part: Any, trial: Any, threshold: float, planted: Mapping[int, Planted], published: frozenset[str], matcher: Any,
-    site: Site,
-) -> dict[str, Any]:  # fmt: skip
-    """All figures of one half at the threshold: alerts by the policy's fold over the screen's own scores."""
-    from assets.outcome import protocol_of
-    from zebrawatch.outcome.summary import summarise
-
-    protocol = protocol_of(site.night_run)
-    part = replace(part, flags=trial.flags(threshold))
-    outcome = summarise(part, matcher, protocol)
-    cost = trial.burden(outcome.classified, draws=protocol.resampling.draws)
-    return _figures(outcome, part, planted, published, matcher, site) | _cost(cost)
+    say("Choosing the threshold on the half for development, measuring on the other")
+    run = site.night_run
+    screened = Screened(
+        replay_of(run),
+        site.lake.arrow(FINDINGS, ["subject_id", "hpo_id", "assertion", "experiencer"]).to_pandas(),
+        run.knowledge,
+        site.last_background(),
+        run.configuration.policy.shown,
+    )
+    planted = planted_of(site.source, site.key)
+    found = figures_of(screened, cases, planted, published, Matcher(run.knowledge), protocol_of(run))
+    return {**found, "leak_gate": site.figures()["leak_gate"]}
 
 
 def _hospital(
@@ -278,7 +285,7 @@ def _hospital(
     phrases = Path(str(published_cases.__file__)).parent
     state = hashlib.sha256(
         "|".join(
-            [repr(cases), str(controls), str(seed), knowledge.version, code_digest(published_cases)]
+            [repr(cases), str(controls), str(seed), knowledge.version, code_digest(published_cases, without=MEASURING)]
             + [path.read_text(encoding="utf-8") for path in sorted(phrases.glob("*.t*"))]
         ).encode()
     ).hexdigest()[:16]
@@ -292,194 +299,13 @@ def _hospital(
     return render_hospital(cases, folder, controls=controls, seed=seed, renderer=renderer, progress=say)
 
 
-@dataclass(frozen=True)
-class Planted:
-    """One rendered patient: what it is, whose case or skeleton, what was told when."""
-
-    kind: str
-    case: str
-    told: tuple[Any, ...]
-
-
-def planted_of(folder: Path, key: bytes) -> dict[int, Planted]:
-    """What was planted in each patient of a rendered hospital, by subject id."""
-    from zebrawatch.benchmarks.published_cases.measure import Told
-    from zebrawatch.fhir.subjects import subject_id_of
-
-    found: dict[str, Planted] = {}
-    with (folder / "planted.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            before = found.get(row["patient"], Planted(row["kind"], row["case"], ()))
-            told = (*before.told, Told(row["hpo_id"], date.fromisoformat(row["told"]))) if row["hpo_id"] else ()
-            found[row["patient"]] = Planted(row["kind"], row["case"], told)
-    return {subject_id_of(patient, key): planted for patient, planted in found.items()}
-
-
-def _budget(threshold: float, trials: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {"threshold": threshold}
-    for name, trial in trials.items():
-        point = trial.at(threshold)
-        row |= {f"{name}_share": point.prioritised_share, f"{name}_false": point.burden.standard}
-    return row
-
-
-HEADLINE = (
-    "prioritised_share", "lead_days_median", "lead_days_mean_unconditional", "interval_share",
-    "false_alerts_per_1000_12m", "episodes_per_1000_py", "person_years",
-)  # fmt: skip
-
-
-def _figures(
-    outcome: Any,
-    part: Any,
-    planted: Mapping[int, Planted],
-    published: frozenset[str],
-    matcher: Any,
-    site: Site,
-) -> dict[str, Any]:
-    from zebrawatch.benchmarks.published_cases.measure import losses, recognised
-    from zebrawatch.schemas import FINDINGS
-
-    figures, rows, knowledge = outcome.figures, outcome.lead_time, site.night_run.knowledge
-    at_risk = rows[(rows["label_source"] == "labels") & (rows["pair_class"] == "at risk")]
-    findings = site.lake.arrow(FINDINGS, ["subject_id", "hpo_id", "assertion", "experiencer"]).to_pandas()
-    findings = findings[
-        findings["assertion"].isin(("present", "historical"))
-        & (findings["experiencer"] == "patient")
-        & findings["subject_id"].isin(part.people["subject_id"])
-    ]
-    own = {int(s): planted[int(s)].told for s in part.people["subject_id"] if int(s) in planted}
-    ranks = _ranks_of_told(site, at_risk, own, knowledge)
-    nulls = figures["nulls"]
-    return {
-        "n": figures["at_risk"],
-        "incident": figures["incident"],
-        "pairs": sum(figures["pair_classes"].values()),
-        "patients": len(part.people),
-        **{name: figures[name] for name in HEADLINE},
-        "ci95": {name: figures["ci95"].get(name) for name in (*HEADLINE[:4], *HEADLINE[4:6])},
-        "prioritised_share_of_incident": figures["incident_pairs"]["prioritised_share"],
-        "nulls": _nulls(nulls),
-        "nulls_beaten": bool(nulls["counts"]),
-        "by_k": {
-            k: {"prioritised_share": one["prioritised_share"], "lead_days_median": one["lead_days_median"]}
-            for k, one in figures["by_k"].items()
-            if isinstance(one, dict)
-        },
-        "alerts_by_kind": _alerts_by_kind(part, planted),
-        "episodes_by_class": {name: one["episodes"] for name, one in figures["burden"]["by_class"].items()},
-        "losses": losses(
-            at_risk,
-            part.candidates,
-            own,
-            published,
-            _annotated(knowledge),
-            ranks,
-            matcher,
-            site.night_run.configuration.policy.shown,
-        ),
-        "recognition": recognised(own, findings, _ancestors(site, own, findings)),
-        "knowledge_look_ahead": _look_ahead(figures["knowledge_look_ahead"]),
-    }
-
-
-def _nulls(nulls: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every null beside what was observed, with the difference's interval."""
-    return {
-        name: {
-            "share": one["share"],
-            "lead_days_mean": one["lead_days_mean"],
-            "share_difference": one.get("share_difference"),
-            "lead_difference": one.get("lead_difference"),
-            "ci95": one.get("ci95", {}),
-        }
-        for name, one in nulls.items()
-        if isinstance(one, Mapping)
-    }
-
-
-def _look_ahead(told: Any) -> dict[str, Any]:
-    if not isinstance(told, Mapping):
-        return {"share": None}
-    first = told["curated_after_suspicion"]
-    return {
-        "share_curated_after_suspicion": first["share"],
-        "ci95": {"share_curated_after_suspicion": first["ci95"]},
-        "dated": told["dated"],
-        "undated": told["undated"],
-        "prioritised_after": told["prioritised_after"],
-    }
-
-
-def _cost(cost: Any) -> dict[str, Any]:
-    """False alerts per 1,000 patients in 12 months, at a stated prevalence, of controls, and in the rendered mix."""
-    return {
-        "false_alerts": {
-            "at_one_in_500": cost.standard, "at_one_in_500_upper": cost.standard_upper,
-            "controls": cost.controls, "controls_upper": cost.controls_upper,
-            "rendered_mix": cost.mix, "rendered_mix_upper": cost.mix_upper,
-        }
-    }  # fmt: skip
-
-
-def _alerts_by_kind(part: Any, planted: Mapping[int, Planted]) -> dict[str, int]:
-    """Patients alerted at least once, by what they are."""
-    raised = part.flags[part.flags["action"] == "raise"]["subject_id"].unique()
-    return dict(sorted(Counter(planted[int(s)].kind for s in raised if int(s) in planted).items()))
-
-
-def _annotated(knowledge: Any) -> frozenset[str]:
-    """Every id of the diseases that have an annotation row which is not only their name."""
-    from zebrawatch.knowledge.diseases import SOURCES
-
-    told = knowledge.row_source != SOURCES.index("name")
-    return frozenset(
-        each for disease in set(knowledge.row_disease[told].tolist()) for each in knowledge.diseases[disease].ids
-    )
-
-
-def _ranks_of_told(
-    site: Site, at_risk: Any, told: Mapping[int, Sequence[Any]], knowledge: Any
-) -> dict[tuple[int, str], float]:
-    """Rank of each pair's disease where the ranker is given every finding told before suspicion as planted.
-
-    Diseases outside the first K are left out.
-    """
-    from zebrawatch.evidence.background import Background
-    from zebrawatch.evidence.parameters import RankingParameters
-    from zebrawatch.evidence.ranking import Evidence, Ranker
-
-    newest = sorted((site.lake.root / "background").glob("background@*.json"))[-1]
-    ranker = Ranker(knowledge, Background.load(newest), RankingParameters())
-    shown = site.night_run.configuration.policy.shown
-    found: dict[tuple[int, str], float] = {}
-    for row in at_risk.to_dict("records"):
-        subject, disease = int(row["subject_id"]), str(row["disease_id"])
-        known = [one.hpo_id for one in told.get(subject, ()) if one.night < row["suspicion_night"]]
-        evidence = [Evidence(hpo_id, "present", "text", "planted", in_background=True) for hpo_id in known]
-        for entry in ranker.rank(evidence, top=shown).entries:
-            if knowledge.index_of(entry.disease_id) == knowledge.index_of(disease):
-                found[subject, disease] = float(entry.rank)
-    return found
-
-
-def _ancestors(site: Site, told: Mapping[int, Sequence[Any]], findings: Any) -> dict[str, frozenset[str]]:
-    knowledge = site.night_run.knowledge
-    wanted = {one.hpo_id for listed in told.values() for one in listed} | set(findings["hpo_id"])
-    found = {}
-    for hpo_id in wanted:
-        term = knowledge.term_index(hpo_id)
-        if term is not None:
-            found[hpo_id] = frozenset(knowledge.terms[up] for up in knowledge.ancestors(term).tolist())
-    return found
-
-
 # -- the demo ----------------------------------------------------------------------------------------------------------
 
 
 def _demo(cache: Path, say: Say) -> dict[str, Any]:
     """Correctness only: planted suspicions found on their day, leak gate, nulls. Circular, and no performance."""
     from connectors.knowledge_files import knowledge_files
+    from zebrawatch.benchmarks.published_cases.figures import nulls_of
     from zebrawatch.demo.hospital import make_demo_hospital
 
     begun = time.monotonic()
@@ -498,7 +324,7 @@ def _demo(cache: Path, say: Say) -> dict[str, Any]:
         "leaks": figures["leak_gate"]["leaks"],
         "documents_searched": figures["leak_gate"]["documents"],
         "prioritised_share": figures["prioritised_share"],
-        "nulls": _nulls(figures["nulls"]),
+        "nulls": nulls_of(figures["nulls"]),
         "data": "made; correctness only: its findings come from the annotations the ranker reads",
         "seconds": time.monotonic() - begun,
     }

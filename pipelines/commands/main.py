@@ -27,6 +27,7 @@ from pipelines.commands import (
 )
 from pipelines.commands.growth_benchmark import growth
 from pipelines.commands.leadtime_benchmark import leadtime
+from pipelines.commands.replay_benchmark import replay_cost
 from zebrawatch.errors import ZebrawatchError
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ app.command("demo-hospital")(demo.demo_hospital)
 app.command("doctor")(doctor.doctor)
 app.add_typer(benchmark.app, name="benchmark")
 benchmark.app.command("growth")(growth)
+benchmark.app.command("replay")(replay_cost)
 benchmark.app.command("leadtime")(leadtime)
 app.add_typer(config.app, name="config")
 app.add_typer(export.app, name="export")

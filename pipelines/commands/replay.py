@@ -48,6 +48,9 @@ def replay(
         int, typer.Option(min=0, help="Write N notes for a person to read (patient data), to check the detector.")
     ] = 0,
     read_suspicions: Annotated[Path | None, typer.Option(help="Read such a file back, filled in.")] = None,
+    fit_fusion: Annotated[
+        bool, typer.Option("--fit-fusion", help="Fit how both arms are joined, from 100 labelled pairs on.")
+    ] = False,
     lake: LakeOption = None,
     config: ConfigOption = None,
     json_line: JsonOption = False,
@@ -78,13 +81,26 @@ def replay(
         told["proof"] = proofs
         _say_proofs(proofs)
     told |= _suspicion_sample(corner, sample_suspicions, read_suspicions)
+    if fit_fusion:
+        told["fusion"] = _fit_fusion(corner)
     if json_line:
         print(json.dumps(told))
     if proofs is not None and proofs["differing"]:
         raise typer.Exit(1)
 
 
-BESIDE = ("nights", "landmarks", "problems", "flow", "label_disagreements", "data", "lake", "seconds")
+BESIDE = (
+    "nights",
+    "first_night",
+    "last_night",
+    "landmarks",
+    "problems",
+    "flow",
+    "label_disagreements",
+    "data",
+    "lake",
+    "seconds",
+)
 
 
 def _settings(source: str | None, labels: Path | None, lake: Path | None, config: Path | None) -> Configuration:
@@ -232,6 +248,17 @@ def _suspicion_sample(corner: Corner, n: int, filled: Path | None) -> dict[str, 
         bounds = "" if low is None or high is None else f" (bounds {100 * low:.1f} to {100 * high:.1f}%)"
         print(f"\nRecall by {read['read']} notes read, {read['blank']} left blank: {recall}{bounds}")
     return told
+
+
+def _fit_fusion(corner: Corner) -> dict[str, Any]:
+    """Fit the fusion and say how a screen comes to use it."""
+    from assets.fusion import fit
+
+    fusion, place = fit(corner)
+    print(f"\nFusion of both arms: fitted on {fusion.pairs} labelled pairs, records through {fusion.fitted_through}")
+    print(f"  kept in        {place}")
+    print("  to use it on later nights, name this file as reasoning.fusion in zebrawatch.toml")
+    return {**fusion.to_json(), "file": str(place)}
 
 
 def _say_pairs(found: Mapping[str, Any]) -> None:

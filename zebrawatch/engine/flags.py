@@ -13,8 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from zebrawatch.nights import NightRange
-from zebrawatch.reasoning.answers import JudgedAnswer
-from zebrawatch.reasoning.fusion import Listed, join
+from zebrawatch.reasoning.fusion import FittedFusion, Listed, join
 from zebrawatch.reasoning.rows import judged_of
 from zebrawatch.schemas import FLAGS, SUSPICIONS
 from zebrawatch.screen.alerts import (
@@ -44,6 +43,8 @@ class Folding:
     zone: str
     elsewhere: Mapping[date, Sequence[Raised]] = field(default_factory=dict)
     """New alerts of patients who are not among those folded, which take their part of a budget."""
+    fusion: FittedFusion | None = None
+    """Joins the answers of its own profile on the nights after its data; all others are joined by the fixed rule."""
 
 
 def flags(
@@ -53,8 +54,8 @@ def flags(
 
     `candidates` (SCORE_COLUMNS) holds the patients' scores up to the range's last night; `facts` a row a patient and
     fact (`subject_id, fact, first, until`), fact being suspected / died / restricted / merged; `before` the patients'
-    rows of FLAGS from nights before the range; `answers` (`subject_id, night, judged`) what a language model said of
-    the charts it read, where it counts.
+    rows of FLAGS from nights before the range; `answers` (`subject_id, night, judged, profile`) what a language model
+    said of the charts it read, where it counts.
     """
     moved = _may_change(candidates, before, folding)
     together = (
@@ -77,7 +78,9 @@ def flags(
         .where("scores is not null or flags is not null")
     )
     if answers is not None:
-        told = answers.groupBy("subject_id").agg(F.collect_list(F.struct("night", "judged")).alias("answers"))
+        told = answers.groupBy("subject_id").agg(
+            F.collect_list(F.struct("night", "judged", "profile")).alias("answers")
+        )
         together = together.join(told, "subject_id", "left")
     if not folding.policy.has_budget(folding.nights):
         return _each_alone(together, folding)
@@ -152,7 +155,7 @@ def changes_of(row: Mapping[str, Any], folding: Folding) -> list[dict[str, Any]]
 def life_of(row: Mapping[str, Any], folding: Folding) -> Life:
     """What the fold needs of one patient, from their scores, facts and earlier flags."""
     nights = folding.nights
-    scores = joined(scores_of(row["scores"] or ()), row.get("answers") or ())
+    scores = joined(scores_of(row["scores"] or ()), row.get("answers") or (), folding.fusion)
     facts = facts_of(row["facts"] or ())
     eve = date.fromordinal(nights.first.toordinal() - 1)
     state = PatientState.rebuild(
@@ -169,13 +172,16 @@ def _rows_of(folded: Mapping[int, tuple[Sequence[FlagChange], PatientState]], fo
     ]
 
 
-def joined(scores: Sequence[NightScore], answers: Iterable[Mapping[str, Any]]) -> list[NightScore]:
+def joined(
+    scores: Sequence[NightScore], answers: Iterable[Mapping[str, Any]], fusion: FittedFusion | None = None
+) -> list[NightScore]:
     """Scores with their lists in the order that the two arms give together (zebrawatch.reasoning.fusion).
 
     P(any) stands; so does every list of a night on which no chart was read. A chart that was read on a night without a
     score (its patient had waited for a place in the budget) gives the standing score's list anew on that night.
+    `answers` have `night, judged, profile`.
     """
-    told = {row["night"]: judged_of(row["judged"]) for row in answers}
+    told = {row["night"]: row for row in answers}
     found: list[NightScore] = []
     standing: NightScore | None = None
     own = {score.night: score for score in scores}
@@ -184,13 +190,17 @@ def joined(scores: Sequence[NightScore], answers: Iterable[Mapping[str, Any]]) -
         if standing is None:
             continue
         score = replace(standing, night=night, read=night not in own)
-        found.append(replace(score, shown=_reordered(score, told[night])) if night in told else score)
+        found.append(replace(score, shown=_reordered(score, told[night], fusion)) if night in told else score)
     return found
 
 
-def _reordered(score: NightScore, answer: JudgedAnswer) -> tuple[Shown, ...]:
+def _reordered(score: NightScore, told: Mapping[str, Any], fusion: FittedFusion | None) -> tuple[Shown, ...]:
     listed = [Listed(one.disease_id, one.disease_name, one.posterior, one.log10_lr) for one in score.shown]
-    places = join(score.p_any, listed, answer, threshold=1.0).shown
+    answer, profile = judged_of(told["judged"]), told.get("profile") or ""
+    if fusion is not None and fusion.may_join(score.night, profile):
+        places = fusion.join(score.p_any, listed, answer, threshold=1.0, night=score.night, profile=profile).shown
+    else:
+        places = join(score.p_any, listed, answer, threshold=1.0).shown
     return tuple(
         Shown(one.rank, one.listed.disease_id, one.listed.name, one.listed.posterior, one.listed.log10_lr)
         for one in places

@@ -111,7 +111,7 @@ def pairs(
     """
     notes = _Notes()
     found = _Suspicions(suspicions, matcher, count_phenotype_names)
-    given = _labels(labels, merged or {}, notes)
+    given = _labels(labels, merged or {}, matcher, notes)
     given += _confirmed(found, given, matcher)
     rules = _Rules(matcher, groups, gene_symbols, first_screened_night, last_night, prevalent_days)
     spans = {person.subject_id: person for person in observed(people)}
@@ -167,7 +167,10 @@ class _Suspicions:
         return min((n for n, d in self.confirmed.get(subject, []) if self._matcher.same(disease, d)), default=None)
 
 
-def _labels(labels: pd.DataFrame | None, merged: dict[int, int], notes: _Notes) -> list[_Label]:
+def _labels(
+    labels: pd.DataFrame | None, merged: dict[int, int], matcher: Matcher, notes: _Notes
+) -> list[_Label]:  # fmt: skip
+    """One label a patient and disease, whichever of its ids it is given by: the first one's stands."""
     if labels is None:
         return []
     kept: dict[tuple[int | None, str], _Label] = {}
@@ -177,6 +180,8 @@ def _labels(labels: pd.DataFrame | None, merged: dict[int, int], notes: _Notes) 
         if subject is not None and subject in merged:
             notes.add(subject, disease, "patient merged")
             subject = merged[subject]
+        if subject is not None:
+            disease = next((own for of, own in kept if of == subject and matcher.same(own, disease)), disease)
         label = _Label(subject, disease, "labels", night_value(row["suspected"]), night_value(row["confirmed"]))
         before = kept.get((subject, disease)) if subject is not None else None
         if before is None:
@@ -278,7 +283,7 @@ def disagreements(
     Columns: subject_id, disease_id, label_night, records_night, days (records - label).
     """
     found = _Suspicions(suspicions, matcher, count_phenotype_names)
-    given = [label for label in _labels(labels, {}, _Notes()) if label.subject_id is not None]
+    given = [label for label in _labels(labels, {}, matcher, _Notes()) if label.subject_id is not None]
     rows = []
     for label in [*given, *_confirmed(found, given, matcher)]:
         subject = label.subject_id or 0

@@ -26,13 +26,35 @@ def screened_people(spans: pd.DataFrame, versions: pd.DataFrame, zone: ZoneInfo)
         entry_night=("known_night_min", "min"), last_night=("known_night_max", "max")
     )
     # groupby().last() would bring back what the last version no longer says, such as a merge undone since.
-    ordered = versions.sort_values(["known_night", "available_at", "version"])
-    known = ordered.drop_duplicates("subject_id", keep="last").set_index("subject_id")
+    known = _last_versions(versions)
     known["death_night"] = [_death(row, zone) for row in known.itertuples()]
     known["race_ethnicity"] = [_together(row.race, row.ethnicity) for row in known.itertuples()]
     stands = ~known["restricted"].astype(bool) & ~known["deleted"].astype(bool) & known["merged_into"].isna()
     columns = [name for name in SCREENED_COLUMNS if name not in ("subject_id", "entry_night", "last_night")]
     return seen.join(known.loc[stands, columns], how="inner").reset_index()
+
+
+def survivors(versions: pd.DataFrame) -> dict[int, int]:
+    """The surviving record of every record that stands as merged, by subject; `versions` as for `screened_people`.
+
+    A merge undone since is none. A record that was merged into one which was itself merged ends where that one ends; of
+    records merged in a circle none survives, and each stands for itself.
+    """
+    known = _last_versions(versions)["merged_into"].dropna()
+    into = dict(zip(map(int, known.index), map(int, known), strict=True))
+    found = {}
+    for subject in into:
+        passed = [subject]
+        while passed[-1] in into and into[passed[-1]] not in passed:
+            passed.append(into[passed[-1]])
+        if passed[-1] not in into:
+            found[subject] = passed[-1]
+    return found
+
+
+def _last_versions(versions: pd.DataFrame) -> pd.DataFrame:
+    ordered = versions.sort_values(["known_night", "available_at", "version"])
+    return ordered.drop_duplicates("subject_id", keep="last").set_index("subject_id")
 
 
 def _death(row: Any, zone: ZoneInfo) -> date | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from zebrawatch.content import content_columns
 from zebrawatch.outcome.observation import night_value, records
@@ -42,7 +43,7 @@ def difference(replay: pa.Table, nightly: pa.Table, table: Table, night: date) -
     `replay` may know later nights: its rows after `night` are cut off. Rows are compared whole, quotes included.
     """
     whole, own = _rows(replay, table, night), _rows(nightly, table, night)
-    on_the_night = sum(1 for row in replay.to_pylist() if row[table.night] == night)
+    on_the_night = pc.sum(pc.equal(replay[night_of(table)], pa.scalar(night))).as_py() or 0
     return Difference(
         table.name, sum(own.values()), on_the_night, sum((whole - own).values()), sum((own - whole).values())
     )
@@ -50,8 +51,13 @@ def difference(replay: pa.Table, nightly: pa.Table, table: Table, night: date) -
 
 def _rows(data: pa.Table, table: Table, night: date) -> Counter[str]:
     columns = content_columns(table)
-    kept = (row for row in data.to_pylist() if row[table.night] <= night)
+    kept = data.filter(pc.less_equal(data[night_of(table)], pa.scalar(night))).to_pylist()
     return Counter(json.dumps({name: row[name] for name in columns}, sort_keys=True, default=str) for row in kept)
+
+
+def night_of(table: Table) -> str:
+    """The column that says from which night a row may be used."""
+    return table.night or "known_night"
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,13 @@ The fixed rule:
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from math import exp, log
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -165,7 +168,7 @@ class FittedFusion:
 
     log odds = intercept + posterior · logit(evidence posterior) + rank · 1/(model's rank) + silent · [not named]: a
     logistic regression over listed diseases (D. R. Cox, J R Stat Soc B 1958;20:215). `fitted_through` is the last night
-    any of its pairs rest on.
+    any of its pairs rest on, the nights by which their truth was known included.
     """
 
     profile: str
@@ -180,8 +183,13 @@ class FittedFusion:
     """real, made, rendered, or `simulated reader`."""
 
     @classmethod
-    def fit(cls, pairs: Sequence[LabelledPair], *, profile: str, learnt_from: str) -> FittedFusion:
-        """Fit on labelled pairs; FusionError with fewer than FEWEST_PAIRS diagnosed patients, or none listed."""
+    def fit(
+        cls, pairs: Sequence[LabelledPair], *, profile: str, learnt_from: str, known_through: date = date.min
+    ) -> FittedFusion:
+        """Fit on labelled pairs; FusionError with fewer than FEWEST_PAIRS diagnosed patients, or none listed.
+
+        `known_through`: the last night of the records that say who has which disease.
+        """
         diagnosed = {pair.subject_id for pair in pairs if pair.disease_id is not None}
         if len(diagnosed) < FEWEST_PAIRS:
             raise FusionError(
@@ -193,8 +201,32 @@ class FittedFusion:
             raise FusionError("A fitted fusion needs listed diseases that are right, and others that are wrong.")
         model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000).fit(np.array(rows), truth)
         posterior, rank, silent = (float(weight) for weight in model.coef_[0])
-        through = max(pair.night for pair in pairs)
+        through = max(known_through, *(pair.night for pair in pairs))
         return cls(profile, float(model.intercept_[0]), posterior, rank, silent, through, len(diagnosed), learnt_from)
+
+    @property
+    def version(self) -> str:
+        """`fusion@` with the first digits of its profile and the last night it rests on."""
+        return f"fusion@{self.profile[:12]}-{self.fitted_through}"
+
+    @property
+    def rule(self) -> str:
+        """How the run identity names it."""
+        return f"{FITTED_RULE} {self.profile[:12]} through {self.fitted_through} {self.digest}"
+
+    @property
+    def digest(self) -> str:
+        """Of all its values, first 16 hex digits of a sha256."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def check_profile(self, profile: str) -> None:
+        """FusionError for another model profile."""
+        if profile != self.profile:
+            raise FusionError("This fusion was fitted for another model profile: fit one for each.")
+
+    def may_join(self, night: date, profile: str) -> bool:
+        """Whether an answer is of the profile it was fitted for, on a night after all that it rests on."""
+        return profile == self.profile and night > self.fitted_through
 
     def probabilities(self, listed: Sequence[Listed], told: Mapping[str, int]) -> list[float]:
         """Probability that each listed disease is the patient's, in the order of the list; in 0 to 1."""
@@ -221,8 +253,7 @@ class FittedFusion:
         Without an accepted answer the evidence arm's order stands. FusionError for another model profile, and for a
         night that its own data reach (`fitted_through` ≥ night).
         """
-        if profile != self.profile:
-            raise FusionError("This fusion was fitted for another model profile: fit one for each.")
+        self.check_profile(profile)
         if self.fitted_through >= night:
             raise FusionError(f"This fusion was fitted through {self.fitted_through}: night {night} may not use it.")
         fixed = join(p_any, listed, differential, confirmations, threshold=threshold)
@@ -235,7 +266,7 @@ class FittedFusion:
             Shown(rank, place + 1, told.get(listed[place].disease_id), listed[place].disease_id in told, listed[place])
             for rank, place in enumerate(order, start=1)
         )
-        return replace(fixed, shown=shown, rule=f"{FITTED_RULE} {self.profile[:12]} through {self.fitted_through}")
+        return replace(fixed, shown=shown, rule=self.rule)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives the same object back."""
@@ -245,6 +276,14 @@ class FittedFusion:
     def from_json(cls, values: Mapping[str, Any]) -> FittedFusion:
         """Read what `to_json` wrote."""
         return cls(**{**values, "fitted_through": date.fromisoformat(values["fitted_through"])})
+
+
+def read_fusion(place: Path) -> FittedFusion:
+    """The fusion kept in a file; FusionError where there is none."""
+    try:
+        return FittedFusion.from_json(json.loads(place.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        raise FusionError(f"There is no fitted fusion in {place} (reasoning.fusion).") from None
 
 
 def supported_ranks(answer: JudgedAnswer | None) -> dict[str, int]:

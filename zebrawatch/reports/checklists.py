@@ -42,6 +42,11 @@ class RunFacts:
         """Identity values by key, those that are known."""
         return "; ".join(f"{key} {self.identity[key]}" for key in keys if self.identity.get(key))
 
+    def and_of(self, *keys: str) -> str:
+        """As `of`, behind words that stand before it; nothing where nothing is known."""
+        told = self.of(*keys)
+        return f"; {told}" if told else ""
+
 
 def tripod_ai(facts: RunFacts) -> tuple[ChecklistItem, ...]:
     """TRIPOD+AI for an evaluation over past records."""
@@ -53,19 +58,19 @@ def tripod_ai(facts: RunFacts) -> tuple[ChecklistItem, ...]:
         "1": "Replay of a rare-disease screen over past records (evaluation)",
         "3b": "All patients of the source; the list is for clinicians, who review the chart",
         "4": "Evaluation: lead before documented suspicion, beside its burden",
-        "5a": f"{facts.provenance.data_kind} records in FHIR; {facts.of('data.snapshot', 'data.pulls')}",
+        "5a": f"{facts.provenance.data_kind} records in FHIR{facts.and_of('data.snapshot', 'data.pulls')}",
         "5b": facts.nights,
         "6b": "Everybody with a usable Patient resource; not restricted, opted-out, deleted or merged records",
         "7": "Coded values and text as sent; copied sentences count from their first appearance",
         "8a": f"Documented suspicion of a rare disease (specific or general, the earlier), dated by {dated}",
         "8b": recall_words(outcome),
         "8c": gate_words(outcome)[0],
-        "9b": "HPO findings of text, laboratory values and codes known by the night of the score; "
-        + facts.of("readers.lexicon", "readers.codes"),
+        "9b": "HPO findings of text, laboratory values and codes known by the night of the score"
+        + facts.and_of("readers.lexicon", "readers.codes"),
         "10": f"All records of the nights: {facts.patients} patients, {_count(facts, 'at_risk')} pairs at risk",
         "11": "A finding nobody wrote about is unknown, not absent",
         "12a": _split(outcome),
-        "12c": f"Likelihood ratios against the hospital's own patients; {facts.of('evidence.parameters')}",
+        "12c": f"Likelihood ratios against the hospital's own patients{facts.and_of('evidence.parameters')}",
         "12e": "Share and lead with bootstrap by patient, burden, PPV by prevalence, three nulls, calibration",
         "12g": f"Alert where P(any listed rare disease) reaches {facts.threshold}; {facts.shown_k} diseases shown",
         "13": "PPV is given for stated prevalences only, never for the mix of the data",
@@ -93,7 +98,7 @@ def tripod_llm(facts: RunFacts) -> tuple[ChecklistItem, ...]:
     general = {
         "1": "Replay of a rare-disease screen over past records",
         "4": "Lead before documented suspicion, beside its burden",
-        "5": f"{facts.provenance.data_kind} records; {facts.nights}; {facts.of('data.snapshot')}",
+        "5": f"{facts.provenance.data_kind} records; {facts.nights}{facts.and_of('data.snapshot')}",
         "14": facts.of("code", "protocol"),
         "16": f"{facts.patients} patients; {_flow(facts.outcome)}",
         "17": "This page",

@@ -57,7 +57,7 @@ def incidence_curves(curves: Mapping[str, Sequence[Step]], months: int) -> Marku
     """Aalen-Johansen curves by event: (months since entry, share) where each rises."""
     most = max([share for steps in curves.values() for _, share in steps] + [0.01])
     ceiling = nice_ceiling(100 * most) / 100
-    scale = Scale(0, months, LEFT, RIGHT - 12)
+    scale = Scale(0, months, LEFT, RIGHT)
     parts = _frame(ceiling, scale)
     ends = []
     for name, kind in CURVES.items():
@@ -68,7 +68,8 @@ def incidence_curves(curves: Mapping[str, Sequence[Step]], months: int) -> Marku
             parts.append(line(scale.at(x), _y(share, ceiling), scale.at(x), _y(after, ceiling), f"curve {kind}"))
         ends.append((_y(steps[-1][1], ceiling), name, kind, steps[-1][1]))
     for y, (_, name, kind, share) in zip(_apart([end[0] for end in sorted(ends)], 14), sorted(ends), strict=True):
-        parts.append(words(scale.at(months), y + 4, f"{name} {100 * share:.1f}%", f"curve-name {kind}", "start", 6))
+        # above the curve's end, so that a narrow page does not cut the words off
+        parts.append(words(scale.at(months), y - 6, f"{name} {100 * share:.1f}%", f"curve-name {kind}", "end"))
     parts += _months(scale, months)
     told = ", ".join(f"{name} {100 * share:.1f}%" for _, name, _, share in sorted(ends, key=lambda end: end[1]))
     return picture(parts, HEIGHT + 24, "Cumulative incidence from entry", f"By month {months}: {told}.", "incidence")
