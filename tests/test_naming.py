@@ -47,6 +47,8 @@ class Knowledge:
         disease("OMIM:105210", "Hereditary ATTR amyloidosis", "hATTR"),
         disease("OMIM:145500", "Hypertension, essential"),
         disease("OMIM:301050", "Alport syndrome", "Nephritis with haematuria"),
+        disease("OMIM:240300", "Polyglandular autoimmune disease, type 1",
+                "Autoimmune polyendocrinopathy-candidiasis-ectodermal dystrophy syndrome"),
         disease("OMIM:222600", "Ehlers-Danlos syndrome, type I", series="ehlers danlos syndrome"),
     )  # fmt: skip
 
@@ -124,6 +126,12 @@ def test_what_a_note_names(text: str, expected: tuple[str, str | None, str, str]
 )
 def test_what_names_nothing(text: str) -> None:
     assert told(text) == set()
+
+
+def test_a_chain_of_features_names_its_syndrome_without_the_word_and_a_list_of_them_does_not() -> None:
+    chain = "autoimmune polyendocrinopathy-candidiasis-ectodermal dystrophy"
+    assert {hit[1] for hit in told(f"Known {chain}, stable.")} == {"OMIM:240300"}
+    assert not told("Autoimmune polyendocrinopathy, candidiasis, ectodermal dystrophy.")
 
 
 def test_a_short_abbreviation_counts_beside_its_long_form() -> None:

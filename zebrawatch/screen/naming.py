@@ -61,6 +61,9 @@ _DIAGNOSIS_NEAR = re.compile(
     r"\b(?:diagnos\w+(?: (?:of|with|is|was|as|includes?|made))?|dx|ddx|differential(?: diagnosis)?(?: includes?)?)"
     r"(?: (?:a|an|the|with|of|primary|hereditary|genetic))? *\Z"
 )
+_HYPHEN = re.compile(r"[-‐‑–]")
+_CHAIN = re.compile(r"((?:[^\W\d_][^-–]{3,}[-–]){2,}[^-–]{4,}) syndrome\Z")
+"""A syndrome named by a chain of three features and more: polyendocrinopathy-candidiasis-ectodermal dystrophy."""
 _QUALIFIED = re.compile(r"(?:hereditary|familial|inherited) (\S+ \S.*)", re.IGNORECASE)
 _SURNAMES = re.compile(r"[A-Z][^\W\d_]+[-‐‑–][A-Z]")
 _SENTENCE_END = re.compile(r"[.;!]\s|\n\s*\n")
@@ -113,7 +116,7 @@ class Entry(NamedTuple):
     rule: str = ""
     """Empty, or how the wording must be written: `short` (beside a long form), `exact` (capitals as given), `gene`
     (capitals, and a word about genes near it), `eponym` (only where it is queried or given as a diagnosis), `surnames`
-    (two of them, with a capital)."""
+    (two of them, with a capital), `chain` (with its hyphens: a list of the same findings names nothing)."""
     exact: str = ""
     """The wording as its source writes it, where capitals matter."""
     phenotype_name: bool = False
@@ -317,6 +320,8 @@ def _written(entry: Entry, spelled: Plain, original: str, start: int, end: int) 
         return _GENE_BEFORE.search(before) is not None or _GENE_AFTER.search(after) is not None
     if entry.rule == "surnames":
         return original[:1].isupper()
+    if entry.rule == "chain":
+        return len(_HYPHEN.findall(original)) > 1
     if entry.rule == "eponym":
         return original[:1].isupper() and _QUERY_NEAR.search(spelled.text[max(0, start - 24) : start]) is not None
     return True
@@ -465,16 +470,20 @@ class _Builder:
         return found
 
     def _add_bare(self) -> None:
-        """Hereditary ATTR amyloidosis is written ATTR amyloidosis, unless that is a finding or another disease."""
+        """Hereditary ATTR amyloidosis is written ATTR amyloidosis, and a syndrome named by a chain of its features is
+        written without the word, unless that is a finding or another disease.
+        """
         names = {wording for wording, found in self._entries.items() if not all(e.rule for e in found.values())}
         for disease in self._diseases:
             for name in disease.names:
-                bare = _QUALIFIED.match(name.text)
+                chain = _CHAIN.match(name.text)
+                bare = chain or _QUALIFIED.match(name.text)
                 if bare is None or len(bare.group(1)) < 10:
                     continue
+                entry = Entry(disease.id, "synonym", f"{name.source}, part left out", "chain" if chain else "")
                 for wording in wordings(bare.group(1)):
                     if wording not in names and american(wording) not in self._phenotypes:
-                        self._put(wording, Entry(disease.id, "synonym", f"{name.source}, qualifier left out"))
+                        self._put(wording, entry)
 
     def _add_groups(self) -> None:
         for names in self._groups.values():
