@@ -105,11 +105,11 @@ def test_a_confirmed_flag_is_written_whole_and_under_a_name(server: Sekmet, outb
 
 def test_a_percentage_is_written_only_where_the_site_may_show_one(server: Sekmet, outbox: sa.Engine) -> None:
     """For any disease, which is what was calibrated, beside the word for this one."""
-    put(outbox, 7)
+    put(outbox, 12)
     told = {"percentage": 12.34, "checked_on": "2025-05-31, n = 140"}
     with EhrServer(server.url) as ehr:
         send(outbox, ehr, lambda letter: write_bundle(flag(letter.key, **told)), now=NOW)
-    (risk,) = stored(server, "RiskAssessment", 7)
+    (risk,) = stored(server, "RiskAssessment", 12)
     word, percent = risk["prediction"]
     assert "probabilityDecimal" not in word and word["qualitativeRisk"]["coding"][0]["code"] == "moderate"
     assert percent["probabilityDecimal"] == 12 and "2025-05-31, n = 140" in percent["rationale"]
