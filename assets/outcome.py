@@ -46,10 +46,8 @@ from zebrawatch.screen.naming import Namer, read_groups
 from zebrawatch.screen.suspicion import Suspicion, suspicions_with_phenotype_names
 
 BATCH = 20_000  # rows of candidates whose contributions are in memory at once
-PLANTED, PLANTED_SEED = (
-    300,
-    7,
-)  # made namings by which the detectors' recall is measured: a Wilson interval of about +-5 points
+PLANTED = 300  # made namings by which the detectors' recall is measured: a Wilson interval of about +-5 points
+PLANTED_SEED = 7
 
 
 def lead_time(run: NightRun) -> dict[str, Any]:

@@ -14,17 +14,16 @@ from zebrawatch.errors import LakeError
 from zebrawatch.nights import NightRange
 from zebrawatch.outcome.matching import Matcher
 from zebrawatch.outcome.protocol import SPLIT_PARTS, Split
-from zebrawatch.outcome.thresholds import Choice, Wanted, choose
-from zebrawatch.screen.alerts import AlertPolicy
+from zebrawatch.outcome.thresholds import Choice, Wanted, at_threshold, choose
+from zebrawatch.screen.policy import PolicyEntry
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A choice, the policy it would stand in, and the first night on which it can hold."""
+    """A choice, and the entry it would be: what held last with the new threshold, from the first night it can hold."""
 
     choice: Choice
-    held: AlertPolicy
-    first_night: date
+    entry: PolicyEntry
 
 
 def propose(configuration: Configuration, lake: Lake, wanted: Wanted, until: date | None = None) -> Proposal:
@@ -42,10 +41,15 @@ def propose(configuration: Configuration, lake: Lake, wanted: Wanted, until: dat
     through = until or _end_of_choice(first, last, protocol_of(whole).split)
     if not first <= through < last:
         raise LakeError(f"Nights {first} to {last} are published: --until must name one of them before the last.")
-    held = whole.policy
+    held = whole.policies.entry(last)
     early = replay_of(on(NightRange(through, through)))
-    choice = choose(early, replay_of(whole), Matcher(whole.knowledge), protocol_of(whole), wanted, held)
-    return Proposal(choice, replace(held, threshold=choice.threshold), last + timedelta(days=1))
+    choice = choose(early, replay_of(whole), Matcher(whole.knowledge), protocol_of(whole), wanted, held.policy)
+    why = f"Chosen on the nights to {through} for {wanted.sentence()}."
+    policy = at_threshold(held.policy, choice.threshold)
+    return Proposal(
+        choice,
+        replace(held, since=last + timedelta(days=1), by="", why=why, policy=policy, fitted_through=through),
+    )
 
 
 def _end_of_choice(first: date, last: date, split: Split) -> date:

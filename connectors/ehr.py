@@ -48,7 +48,6 @@ class EhrServer:
     timeout_seconds: float = 30
     _client: httpx.Client = field(init=False, repr=False)
     _key: SigningKey | None = field(init=False, repr=False, default=None)
-    _token_url: str = field(init=False, repr=False, default="")
 
     def __post_init__(self) -> None:
         check_address(self.url, "address of the EHR's FHIR server", secret=self.credentials.any)

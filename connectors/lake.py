@@ -465,8 +465,10 @@ class Lake:
     def compact(self) -> dict[str, int]:
         """Merge small files; the number of files merged by table.
 
-        The last publication names the merged versions from now on.
+        The last publication names the merged versions from now on. What a killed run left ahead of it goes first: it
+        must not be published with them.
         """
+        self.recover()
         names = [name for name in self._names() if name != NIGHTS.name]
         merged = {name: int(DeltaTable(self.tables / name).optimize.compact()["numFilesRemoved"]) for name in names}
         self._renumber(names)

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from review.marks import Span, marked, place_of
 from review.records import PatientRows, Records, Row
-from zebrawatch.evidence.common_conditions import explainers
+from zebrawatch.evidence.common_conditions import explained_by
 from zebrawatch.evidence.explanation import NextTest
 from zebrawatch.reports.pages import deciding, signed
 
@@ -403,9 +403,8 @@ def _common(first: Row | None, records: Records) -> Common | None:
     """The best common explanation of a score, as stored with it."""
     if first is None or first["common_explanation"] is None:
         return None
-    found = {one["hpo_id"]: one["label"] for one in first["contributions"] if one["assertion"] == "present"}
     name = str(first["common_explanation"])
-    return Common(name, tuple(label for hpo, label in found.items() if name in explainers(hpo, records.knowledge)))
+    return Common(name, explained_by(name, first["contributions"], records.knowledge))
 
 
 def _mark_mentions(rows: PatientRows, marks: _Marks, records: Records) -> None:

@@ -337,6 +337,13 @@ def test_garbage_collection_keeps_what_published_nights_name(lake: Lake, spark: 
     assert not (lake.path(NOTES) / "_staging").exists()
 
 
+def test_compaction_does_not_publish_what_a_killed_run_left(lake: Lake, spark: SparkSession) -> None:
+    publish(lake, nights(0, 0), write_flags(lake, spark, nights(0, 0), flag(1, 0)))
+    write_flags(lake, spark, nights(1, 1), flag(2, 1))
+    lake.compact()
+    assert flags_in(Lake.open(lake.root, published=True)) == [(1, 0)]
+
+
 def test_thousands_of_nights_are_compacted_in_one_reading(
     lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

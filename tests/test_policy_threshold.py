@@ -17,7 +17,7 @@ from review_lake import MPS2, candidate, configuration, patient
 from typer.testing import CliRunner
 
 from assets.policy_threshold import propose
-from connectors.configuration import Configuration
+from connectors.configuration import Configuration, replaced
 from connectors.lake import Lake
 from pipelines.commands.main import app
 from zebrawatch.errors import ConfigurationError, LakeError
@@ -27,7 +27,7 @@ from zebrawatch.outcome.summary import Replay
 from zebrawatch.outcome.thresholds import Choice, Trial, Wanted, choose
 from zebrawatch.schemas import CANDIDATES, EVENTS, FLAGS, NAMINGS, NOTES, PATIENTS, SUSPICIONS
 from zebrawatch.screen.alerts import AlertPolicy
-from zebrawatch.screen.policy import PolicyEntry, PolicyHistory, read_policy
+from zebrawatch.screen.policy import PolicyEntry, PolicyHistory, as_toml, read_policy
 
 UNTIL = 729  # two of the four years
 WEEKS = 730 / 7
@@ -190,9 +190,32 @@ def test_the_split_is_the_protocols_unless_a_night_is_given(site: tuple[Configur
     assert (whole.choice.fitted_through - LAKE_NIGHTS.first).days + 1 == round(nights * 0.75)
     given = propose(found, lake, Wanted(alerts_per_week=0.1), date(2024, 1, 9))
     assert given.choice.fitted_through == date(2024, 1, 9)
-    assert given.first_night == LAKE_NIGHTS.last + timedelta(days=1)
+    assert given.entry.since == LAKE_NIGHTS.last + timedelta(days=1)
     with pytest.raises(LakeError, match="--until must name"):
         propose(found, lake, Wanted(alerts_per_week=0.1), LAKE_NIGHTS.last)
+
+
+def test_the_entry_to_paste_keeps_all_that_held(site: tuple[Configuration, Lake], tmp_path: Path) -> None:
+    """A suspension, a budget or a disease never screened for must not be lost with a new threshold."""
+    found, lake = site
+    path = tmp_path / "policy.toml"
+    common = (
+        '[[policy]]\nfrom = 2023-01-10\nby = "Ada"\nwhy = "a \\"first\\""\nthreshold = 0.1\nwithdraw_below = 0.05\n'
+        "budget = 3\nshown = 4\n"
+    )
+    path.write_text(
+        f'{common}never_screened = ["OMIM:143100"]\nsuspended = ["OMIM:277900", "OMIM:301500"]\n'
+        'suppressed = ["ORPHA:791"]\nthresholds = { "OMIM:154700" = 0.2, "OMIM:309900" = 0.5 }\n'
+    )
+    whole = read_policy(path).entries
+    path.write_text(as_toml(*whole) + "\n")
+    assert read_policy(path).entries == whole
+    path.write_text(f'{common}never_screened = ["{FABRY}"]\n')
+    (held,) = read_policy(path).entries
+    proposed = propose(replaced(found, "policy", file=str(path)), lake, Wanted(alerts_per_week=0.1)).entry
+    assert proposed.policy.withdraw_below == pytest.approx(proposed.policy.threshold / 2)
+    same = replace(proposed.policy, threshold=held.policy.threshold, withdraw_below=held.policy.withdraw_below)
+    assert (same, proposed.never) == (held.policy, held.never)
 
 
 def test_the_command_prints_an_entry_that_the_policy_file_takes(

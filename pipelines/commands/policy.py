@@ -16,7 +16,6 @@ from pipelines.commands.options import ConfigOption, JsonOption, LakeOption, ope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from assets.policy_threshold import Proposal
     from zebrawatch.outcome.thresholds import Measured, Stretch
     from zebrawatch.screen.policy import PolicyEntry
 
@@ -128,6 +127,7 @@ def threshold(
     """
     from assets.policy_threshold import propose
     from zebrawatch.outcome.thresholds import Wanted
+    from zebrawatch.screen.policy import as_toml
 
     found = settings(config, lake__folder=str(lake) if lake else None)
     wanted = Wanted(alerts_per_week, false_per_1000, upper)
@@ -146,8 +146,10 @@ def threshold(
     if not choice.kept:
         print("The judged nights did not keep to the burden. Choose anew on more nights, or ask for less.")
     print("Alerts whose patient has been followed for less than two years, without a rare disease, count as false.")
-    print("Entry for the policy file:\n")
-    print(_entry_of(proposal))
+    if (budget := proposal.entry.policy.budget) is not None:
+        print(f"The budget of {budget} new alerts a night was not looked at: the threshold keeps to the burden alone.")
+    print("Entry for the policy file; `by` is who decides:\n")
+    print(as_toml(proposal.entry))
     if json_line:
         print(json.dumps({**asdict(choice), "kept": choice.kept, "fitted_through": choice.fitted_through}, default=str))
 
@@ -174,23 +176,6 @@ def _measured(one: Measured, digits: int) -> str:
         return "-"
     interval = f" [{one.ci95.low:.{digits}f}, {one.ci95.high:.{digits}f}]" if one.ci95 else ""
     return f"{one.value:.{digits}f}{interval}"
-
-
-def _entry_of(proposal: Proposal) -> str:
-    """The lines to paste; who decides and why is for people to say."""
-    choice, held = proposal.choice, proposal.held
-    lines = [
-        "[[policy]]",
-        f"from = {proposal.first_night}",
-        'by = ""          # who decides',
-        f'why = "Chosen on the nights to {choice.fitted_through} for {choice.wanted.sentence()}."',
-        f"threshold = {choice.threshold:g}",
-        f"fitted_through = {choice.fitted_through}",
-        f"shown = {held.k}",
-        f"persistence_nights = {held.persistence_nights}",
-        f"same_episode_days = {held.same_episode_days}",
-    ]
-    return "\n".join(lines)
 
 
 def _by_disease(title: str, now: Mapping[str, int], then: Mapping[str, int]) -> None:

@@ -121,8 +121,7 @@ def _settings(source: str | None, labels: Path | None, lake: Path | None, config
     return configuration
 
 
-def _plan(first: str | None, last: str | None, landmarks: str) -> Any:
-
+def _plan(first: str | None, last: str | None, landmarks: str) -> ReplayPlan:
     if landmarks not in LANDMARKS:
         raise ConfigurationError(f"--landmarks is one of {', '.join(LANDMARKS)}, not '{landmarks}'.")
     chosen: Landmarks = landmarks

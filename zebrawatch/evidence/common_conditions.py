@@ -6,8 +6,9 @@ does not look like a syndrome. They are never listed as candidates.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,3 +71,9 @@ def explainers(hpo_id: str, knowledge: Knowledge) -> frozenset[str]:
     term = knowledge.term_index(hpo_id)
     above = {knowledge.terms[each] for each in knowledge.ancestors(term)} if term is not None else set()
     return frozenset(one.name for one in COMMON_CONDITIONS if not above.isdisjoint(hpo for hpo, _ in one.findings))
+
+
+def explained_by(name: str, contributions: Iterable[Mapping[str, Any]], knowledge: Knowledge) -> tuple[str, ...]:
+    """Labels of the present findings of a score (schemas.CONTRIBUTION) that a common condition lists."""
+    found = {one["hpo_id"]: one["label"] for one in contributions if one["assertion"] == "present"}
+    return tuple(label for hpo_id, label in found.items() if name in explainers(hpo_id, knowledge))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from zebrawatch.evidence.common_conditions import explainers
+from zebrawatch.evidence.common_conditions import explained_by
 from zebrawatch.evidence.explanation import NextTest
 from zebrawatch.knowledge.diseases import Knowledge
 from zebrawatch.knowledge.ontology import Ontology
@@ -80,7 +80,7 @@ class Charts:
             last_night=max(nights),
             episodes=self._episodes(subject),
             diseases=self._diseases(subject, scores, findings),
-            common_explanations=self._common(scores, findings),
+            common_explanations=self._common(scores),
             percentage=self.percentage.of(scores[0]["p_any"], scores[0]["night"])
             if self.percentage and scores
             else None,
@@ -266,16 +266,13 @@ class Charts:
             test = NextTest(row["next_test"], label, row["test_if_present"], row["test_if_absent"])
         return deciding(test, self.knowledge.diseases[index].genes if index is not None else ()) or None
 
-    def _common(
-        self, scores: Sequence[Mapping[str, Any]], findings: Mapping[tuple[str, str], page.Finding]
-    ) -> tuple[page.CommonExplanation, ...]:
+    def _common(self, scores: Sequence[Mapping[str, Any]]) -> tuple[page.CommonExplanation, ...]:
         """The best common explanation of the score, as stored with it."""
         name = scores[0]["common_explanation"] if scores else None
         if name is None:
             return ()
-        present = {hpo_id: one.label for (hpo_id, assertion), one in findings.items() if assertion == "present"}
-        explained = (label for hpo, label in present.items() if name in explainers(hpo, self.knowledge))
-        return (page.CommonExplanation(name, tuple(explained), "by the evidence arm"),)
+        explained = explained_by(name, scores[0]["contributions"], self.knowledge)
+        return (page.CommonExplanation(name, explained, "by the evidence arm"),)
 
     def _encounters(self, events: Sequence[Mapping[str, Any]]) -> Iterable[page.Encounter]:
         seen = set()

@@ -125,6 +125,38 @@ class PolicyHistory:
         return cls((PolicyEntry(date.min, "zebrawatch.toml", "no policy file is named", policy, never),))
 
 
+def as_toml(entry: PolicyEntry) -> str:
+    """The entry as lines of a policy file, all that holds in it: `read_policy` gives the same entry back."""
+    held = entry.policy
+    told: dict[str, Any] = {
+        "from": entry.since,
+        "by": entry.by,
+        "why": entry.why,
+        "threshold": held.threshold,
+        "fitted_through": entry.fitted_through,
+        "withdraw_below": held.withdraw_below,
+        "shown": held.k,
+        "persistence_nights": held.persistence_nights,
+        "same_episode_days": held.same_episode_days,
+        "budget": held.budget,
+        "never_screened": sorted(entry.never),
+        "suspended": sorted(held.suspended - entry.never),
+        "suppressed": sorted(held.suppressed),
+        "thresholds": dict(held.thresholds),
+    }
+    return "\n".join(["[[policy]]", *(f"{key} = {_toml(value)}" for key, value in told.items() if _says(value))])
+
+
+def _says(value: object) -> bool:
+    return value is not None and value not in ([], {})
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (str, list)) else str(value)
+
+
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values for JSON; without a budget the digest is what it was before there were budgets."""
     told = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in values.items()}
