@@ -194,6 +194,13 @@ def test_retired_ids_never_come_out() -> None:
     assert set(recogniser().lexicon.hpo_ids) <= set(ontology().terms)
 
 
+def test_folding_twice_changes_nothing_for_any_character() -> None:
+    """Superscript capitals, letters whose marks combine with nothing, ligatures: folded at once or never found."""
+    characters = (chr(point) for point in range(sys.maxunicode + 1) if chr(point).isalnum())
+    assert [one for one in characters if fold(fold(one)) != fold(one)] == []
+    assert fold("ᴬ") == "a" and fold("ŀ") == "l"
+
+
 @given(st.text(max_size=60))
 @settings(max_examples=100, deadline=None)
 def test_folded_words_are_what_the_tokeniser_reads(text: str) -> None:

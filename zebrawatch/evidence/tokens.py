@@ -113,8 +113,9 @@ def _folded(character: str) -> str:
     lower = character.lower()
     if lower in _FOLDED:
         return _FOLDED[lower]
-    plain = unicodedata.normalize("NFKD", lower)
-    return "".join(_FOLDED.get(part, part) for part in plain if not unicodedata.combining(part))
+    # some capitals show only once they are taken apart (superscript ᴬ), and so do marks that combine with nothing
+    plain = unicodedata.normalize("NFKD", lower).lower()
+    return "".join(_FOLDED.get(part, part) for part in plain if _class_of(part) in (_LETTER, _DIGIT))
 
 
 def _class_of(character: str) -> int:
