@@ -47,6 +47,7 @@ def screen(
         from connectors.reasoning_settings import profile_of
 
         profile_of(configuration.reasoning)  # a missing model is said before anything is read
+    look_at_source(configuration)
     with Progress() as progress:
         if asked is None and _nothing_new(configuration):
             progress.say("Nothing is new at the source, and all its nights are screened.")
@@ -56,6 +57,14 @@ def screen(
     _say(found, time.monotonic() - begun)
     if json_line:
         print(json.dumps(found))
+
+
+def look_at_source(configuration: Configuration) -> None:
+    """Say what is wrong with a source folder before Dagster and Spark are started. SourceError, in one sentence."""
+    from connectors.folder import fingerprint_folder
+
+    if not configuration.source_is_server:
+        fingerprint_folder(Path(configuration.source.location))
 
 
 def _asked(night: str | None, nights: str | None) -> NightRange | None:
