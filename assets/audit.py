@@ -41,7 +41,7 @@ from zebrawatch.schemas import (
     TABLES,
     Table,
 )
-from zebrawatch.timeline.lineage import RawLine, lines_about
+from zebrawatch.timeline.lineage import Delivery, RawLine, lines_about
 
 COMPARED = (PATIENTS, NOTES, EVENTS, FINDINGS, NAMINGS, CANDIDATES, SUSPICIONS, FLAGS)
 
@@ -158,11 +158,10 @@ def _answers_as_stored(passing: Lake, lake: Lake) -> None:
 def _take_in(run: _PatientRun, lake: Lake, names: Iterable[str]) -> dict[str, SourceLine]:
     """Timeline rows of the patient, pull by pull; where each version's line stands."""
     found: dict[str, SourceLine] = {}
-    wanted = sorted(names)
     pulls = NightRun(run.configuration, lake, run.run_id, None, run.say).pulls()
+    about = lines_about({pull.name: _delivery(pull) for pull in pulls}, sorted(names))
     for pull in pulls:
-        deletions = frozenset(file.name for file in pull.manifest.files if file.deleted)
-        lines = lines_about(pull.splits(), wanted, deletions)
+        lines = about[pull.name]
         if not lines:
             continue
         run.say(f"Reading {len(lines):,} raw lines of pull {pull.name} again")
@@ -170,9 +169,13 @@ def _take_in(run: _PatientRun, lake: Lake, names: Iterable[str]) -> dict[str, So
         for line in lines:
             found.setdefault(line.version, SourceLine(line.version, pull.name, line.file, line.line_number))
         run.turn = pull.name
-        for step in (raw.quarantine, timeline.patients, timeline.notes, timeline.events):
+        for step in (timeline.referred, raw.quarantine, timeline.patients, timeline.notes, timeline.events):
             step(run)
     return found
+
+
+def _delivery(pull: Pull) -> Delivery:
+    return Delivery(tuple(pull.splits()), frozenset(file.name for file in pull.manifest.files if file.deleted))
 
 
 def _copy_pull(pull: Pull, lines: Sequence[RawLine], folder: Path) -> None:

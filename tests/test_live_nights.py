@@ -17,6 +17,7 @@ from fetch_nursery import nursery
 from sekmet_server import Sekmet, ndjson, sekmet
 from test_fhir_text import cda, pdf
 
+from assets.audit import flag_named, rebuild
 from connectors import configuration
 from connectors.fhir_server import FhirServer
 from connectors.lake import Lake
@@ -33,6 +34,7 @@ STATUS = r"GET /fhir/bulk-status/"
 
 EYES = "Eyes: ectopia lentis on both sides, high myopia. Arachnodactyly. Pectus excavatum."
 HEART = "Echo: aortic root aneurysm. Scoliosis and joint hypermobility. Striae distensae."
+ATROPINE = {"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "1223", "display": "atropine"}
 FORMS: dict[str, tuple[str, bytes]] = {
     "plain": ("text/plain", b"Tall stature."),
     "html": ("text/html", b"<html><body><p>Clinic: <b>tall</b> stature.</p></body></html>"),
@@ -69,6 +71,11 @@ def first_night() -> Iterator[dict[str, Any]]:
     yield tiny_hospital.note("c1", "carla", "2025-03-01", "Seizures since infancy.")
     yield tiny_hospital.note("p1", "paul", "2025-03-02", "Ptosis on the left.")
     yield tiny_hospital.note("o1", "otto", "2025-03-04", "Low back pain after lifting.")
+    yield {
+        "resourceType": "MedicationRequest", "id": "lens", "status": "active", "intent": "order",
+        "subject": {"reference": "Patient/double"}, "authoredOn": "2025-03-04T10:00:00Z",
+        "medicationReference": {"reference": "Medication/drops"},
+    }  # fmt: skip
 
 
 class Hospital:
@@ -124,6 +131,7 @@ def lake(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]
             tiny_hospital.note("o2", "otto", str(FIRST - timedelta(days=1)), "New: hearing loss on both sides."),
             tiny_hospital.note("p1", "paul", "2025-03-02", "Ptosis on the left.", status="entered-in-error"),
             tiny_hospital.patient("gone") | {"deceasedBoolean": True},
+            {"resourceType": "Medication", "id": "drops", "code": {"coding": [ATROPINE]}},
             deleted=("DocumentReference/eyes-maria", "DocumentReference/heart-maria"),
         )
         into = [{"type": "replaced-by", "other": {"reference": "Patient/survivor"}}]
@@ -191,3 +199,21 @@ def test_each_night_is_published_once(lake: Lake) -> None:
     assert [(night.night, night.generation, night.stale) for night in lake.nights()] == [
         (night, 1, False) for night in (FIRST, SECOND, THIRD, FOURTH)
     ]
+
+
+def test_a_medication_that_comes_a_night_later_gives_its_order_a_code(lake: Lake) -> None:
+    orders = sorted(
+        (row["known_night"], row["code"]) for row in rows(lake, EVENTS, "double") if row["event_id"].endswith("/lens")
+    )
+    assert [night for night, _ in orders] == [FIRST, SECOND]
+    assert orders[-1][1] == "RxNorm//1223"
+
+
+@pytest.mark.parametrize(("name", "night"), [("maria", FIRST), ("double", FIRST), ("survivor", THIRD)])
+def test_an_audit_makes_the_flag_again_across_deletion_merge_and_late_completion(
+    lake: Lake, name: str, night: date
+) -> None:
+    flag = flag_named(lake, f"{subject_id_of(name, KEY):016x}:{night}")
+    told = rebuild(configuration.load(), lake, flag, lambda _: None)
+    assert {one.table: one.verdict for one in told.compared} == {one.table: "same" for one in told.compared}
+    assert not told.not_rebuilt

@@ -25,8 +25,9 @@ def disease(
     also: tuple[str, ...] = (),
     series: str | None = None,
     icd10: tuple[str, ...] = (),
+    source: str = "hpoa",
 ) -> Disease:
-    texts = tuple(Name(text, "synonym" if place else "label", "hpoa") for place, text in enumerate(names))
+    texts = tuple(Name(text, "synonym" if place else "label", source) for place, text in enumerate(names))
     return Disease(id_, names[0], (id_, *also), texts, None, (), (), genes, parents, series, icd10, annotated=True)
 
 
@@ -50,6 +51,11 @@ class Knowledge:
         disease("OMIM:240300", "Polyglandular autoimmune disease, type 1",
                 "Autoimmune polyendocrinopathy-candidiasis-ectodermal dystrophy syndrome"),
         disease("OMIM:222600", "Ehlers-Danlos syndrome, type I", series="ehlers danlos syndrome"),
+        disease("OMIM:257220", "Niemann-Pick disease type C", also=("ORPHA:646",)),
+        disease("OMIM:607625", "Niemann-Pick disease type C2", parents=("ORPHA:646",)),
+        disease("ORPHA:216981", "Niemann-Pick disease type C, juvenile neurologic onset",
+                "Niemann-Pick disease type C, classic form", source="orphanet"),
+        disease("OMIM:604321", "Alport syndrome, with leiomyomatosis"),
     )  # fmt: skip
 
     def index_of(self, any_id: str) -> int | None:
@@ -83,6 +89,9 @@ def told(text: str) -> set[tuple[str, str | None, str, str]]:
         ("?CADASIL", ("CADASIL", "OMIM:125310", "abbreviation", "specific")),
         ("dilated  cardiomyopathy 1A", ("dilated  cardiomyopathy 1A", "OMIM:115200", "name", "specific")),
         ("Gaucher disease suspected", ("Gaucher disease", "OMIM:230900", "parent", "specific")),
+        ("Niemann-Pick disease type C?", ("Niemann-Pick disease type C", "OMIM:257220", "name", "specific")),
+        ("Niemann-Pick disease type C?", ("Niemann-Pick disease type C", "OMIM:607625", "parent", "specific")),
+        ("Niemann-Pick disease type C?", ("Niemann-Pick disease type C", "ORPHA:216981", "parent", "specific")),
         ("Gaucher disease type 1", ("Gaucher disease type 1", "OMIM:230800", "name", "specific")),
         ("Started imiglucerase infusions", ("imiglucerase", "OMIM:230800", "drug", "specific")),
         ("lyso-Gb3 raised", ("lyso-Gb3", "OMIM:301500", "test", "specific")),
@@ -105,6 +114,10 @@ def told(text: str) -> set[tuple[str, str | None, str, str]]:
 )  # fmt: skip
 def test_what_a_note_names(text: str, expected: tuple[str, str | None, str, str]) -> None:
     assert expected in told(text)
+
+
+def test_only_orphanets_commas_make_a_subtype() -> None:
+    assert {disease for _, disease, _, _ in told("Alport syndrome considered")} == {"OMIM:301050"}
 
 
 @pytest.mark.parametrize(

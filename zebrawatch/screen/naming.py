@@ -443,7 +443,7 @@ class _Builder:
                         )
 
     def _add_parents(self) -> None:
-        children = _descendants(self._diseases)
+        children = descendants(self._children())
         wordings_of = self._wordings_of()
         for parent, below in sorted(children.items()):
             if len(below) > LARGEST_PARENT:
@@ -459,6 +459,28 @@ class _Builder:
                     if (child, "name") not in self._entries.get(wording, {}):
                         phenotype = american(wording) in self._phenotypes
                         self._put(wording, Entry(child, "parent", "orphanet", rule, phenotype_name=phenotype))
+
+    def _children(self) -> dict[str, set[str]]:
+        """Parent id: first ids of the diseases directly below it, by Orphanet's relation or by Orphanet's naming.
+
+        Orphanet's subtypes carry their disease's name, a comma, and what sets them apart ("Niemann-Pick disease type C,
+        juvenile neurologic onset"); its file of relations leaves many of them out. OMIM's commas turn words round
+        ("Muscular dystrophy, limb-girdle") and say nothing of the kind.
+        """
+        found: dict[str, set[str]] = {}
+        named: dict[str, set[str]] = {}
+        for disease in self._diseases:
+            for parent in disease.parents:
+                place = self._knowledge.index_of(parent)
+                found.setdefault(parent if place is None else self._diseases[place].id, set()).add(disease.id)
+            for name in disease.names:
+                named.setdefault(key(name.text), set()).add(disease.id)
+        for disease in self._diseases:
+            for name in disease.names:
+                for head in _heads(name.text) if name.source == "orphanet" else ():
+                    for parent in named.get(key(head), set()) - {disease.id}:
+                        found.setdefault(parent, set()).add(disease.id)
+        return found
 
     def _wordings_of(self) -> dict[str, list[tuple[str, str]]]:
         """By disease the wordings of its names, with their rule; abbreviations left out."""
@@ -557,6 +579,13 @@ def _is_abbreviation(text: str) -> bool:
     return " " not in text and 0 < len(text) <= 10 and bool(letters) and capitals >= max(1, len(letters) - 2)
 
 
+def _heads(name: str) -> Iterator[str]:
+    """What stands before each comma of a name."""
+    for place, letter in enumerate(name):
+        if letter == ",":
+            yield name[:place]
+
+
 def _phenotype_wordings(ontology: Ontology) -> frozenset[str]:
     """Labels and exact synonyms of HPO, in American spelling."""
     return frozenset(
@@ -566,12 +595,8 @@ def _phenotype_wordings(ontology: Ontology) -> frozenset[str]:
     )
 
 
-def _descendants(diseases: Iterable[_Disease]) -> dict[str, set[str]]:
-    """Parent id: first ids of all diseases below it."""
-    children: dict[str, set[str]] = {}
-    for disease in diseases:
-        for parent in disease.parents:
-            children.setdefault(parent, set()).add(disease.id)
+def descendants(children: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """All that lies below each parent, whatever circles the sources hold; never the parent itself."""
     below: dict[str, set[str]] = {}
 
     def gather(parent: str, path: frozenset[str]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from zebrawatch.timeline.splits import Split, lines_of
@@ -28,17 +28,35 @@ class RawLine:
         return hashlib.sha256(self.line).hexdigest()[:16]
 
 
-def lines_about(splits: Iterable[Split], ids: Iterable[str], tombstones: frozenset[str] = frozenset()) -> list[RawLine]:
-    """The lines of a pull that name any of the ids, those they refer to (Binary, Medication), and all tombstones.
+@dataclass(frozen=True)
+class Delivery:
+    """A pull's files, and the names of those that tell of deletions (which name no patient)."""
 
-    `ids` are ids of Patients in their source. A line that only happens to hold an id comes along too: whoever decodes
-    the lines looks at the patient of each row. `tombstones` names the files of deletions, which name no patient.
+    splits: tuple[Split, ...]
+    tombstones: frozenset[str] = frozenset()
+
+
+def lines_about(pulls: Mapping[str, Delivery], ids: Iterable[str]) -> dict[str, list[RawLine]]:
+    """By pull, the lines that name any of the ids, those they refer to (Binary, Medication), and all tombstones.
+
+    `ids` are ids of Patients in their source. What a line refers to may have come with another pull, so it is looked
+    for in all. A line that only happens to hold an id comes along too: whoever decodes the lines looks at the patient
+    of each row.
     """
-    known = list(splits)
-    found = list(_lines(known, _naming(ids), tombstones))
-    referred = {name.decode() for line in found for _, name in _BESIDES.findall(line.line)}
-    besides = _lines(known, _being(referred)) if referred else ()
-    by_place = {(line.file, line.line_number): line for line in (*found, *besides)}
+    naming = _naming(ids)
+    found = {name: list(_lines(pull.splits, naming, pull.tombstones)) for name, pull in pulls.items()}
+    lines = (line for own in found.values() for line in own)
+    referred = {name.decode() for line in lines for _, name in _BESIDES.findall(line.line)}
+    if referred:
+        being = _being(referred)
+        for name, pull in pulls.items():
+            found[name] += _lines(pull.splits, being)
+    return {name: _in_order(own) for name, own in found.items()}
+
+
+def _in_order(lines: Iterable[RawLine]) -> list[RawLine]:
+    """Each line once, as they stand in the files."""
+    by_place = {(line.file, line.line_number): line for line in lines}
     return [by_place[place] for place in sorted(by_place)]
 
 
