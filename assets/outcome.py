@@ -229,16 +229,22 @@ def labels(run: NightRun) -> pd.DataFrame | None:
 
 def _leak_gate(run: NightRun, replay: Replay) -> Mapping[str, Any]:
     """The second detector over every note that counted for a disease that was shown or is labelled."""
-    wanted = shown_or_labelled(replay.flags, replay.labels)
-    notes = run.lake.arrow(NOTES, ["note_id", "text", "known_night"], rows=~pc.field("deleted")).to_pylist()
-    texts = {note["note_id"]: note["text"] for note in notes if note["text"] is not None}
-    evidence = {row for row in _evidence(run, wanted) if row[2] in texts}
+    evidence = _evidence(run, shown_or_labelled(replay.flags, replay.labels))
+    texts = _texts(run, {source for _, _, source in evidence})
+    evidence = {row for row in evidence if row[2] in texts}
     detector = LeakDetector.of(run.files, run.knowledge)
     gate = leak_gate(evidence, texts, detector, run.naming_set.keeps_out)
     folder = run.lake.reports / str(run.nights)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     gate.ledger.to_csv(folder / "leak_ledger.csv", index=False)
     return gate.as_dict()
+
+
+def _texts(run: NightRun, notes: Collection[str]) -> dict[str, str]:
+    """The standing texts of some notes."""
+    chosen = ~pc.field("deleted") & pc.field("note_id").isin(pa.array(sorted(notes), pa.string()))
+    rows = run.lake.arrow(NOTES, ["note_id", "text"], rows=chosen).to_pylist()
+    return {row["note_id"]: row["text"] for row in rows if row["text"] is not None}
 
 
 def _evidence(run: NightRun, wanted: Collection[tuple[int, str]]) -> set[tuple[int, str, str]]:

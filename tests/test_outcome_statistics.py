@@ -83,8 +83,10 @@ def test_mean_cumulative_count_counts_repeats() -> None:
 def test_weighted_median_is_the_median_of_the_repeated_values(rows: list[tuple[int, int]]) -> None:
     values, weights = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     repeated = np.repeat(values, weights.astype(int))
-    found = weighted_median(values, weights)
+    found, again = weighted_median(values, np.vstack([weights, weights[::-1]]))
     assert np.isnan(found) if repeated.size == 0 else found == pytest.approx(np.median(repeated))
+    repeated = np.repeat(values, weights[::-1].astype(int))
+    assert np.isnan(again) if repeated.size == 0 else again == pytest.approx(np.median(repeated))
 
 
 def test_patients_are_resampled_whole() -> None:

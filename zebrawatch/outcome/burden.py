@@ -33,6 +33,8 @@ LEFT = "left the screen"
 CLASSES = (EARLY, AFTER, KNOWN, NEAR, WRONG, NONE, UNDETERMINED, LEFT)
 FALSE = (WRONG, NONE)
 YEAR_DAYS = 365.25
+DAYS_AT_ONCE = 64
+"""Days whose people at risk are in memory together (patients times days)."""
 
 
 class Diagnosed(NamedTuple):
@@ -170,8 +172,8 @@ def burden(
         },
         "left_the_screen": left,
         "false_per_1000_py": _rate([one for one in new if one.episode_class in FALSE], exposed, resample),
-        "false_alerts_per_1000_12m": cumulative(new, (*FALSE, UNDETERMINED), exposed, resample, horizon_days),
-        "false_alerts_determined_per_1000_12m": cumulative(new, FALSE, exposed, resample, horizon_days),
+        "false_alerts_per_1000_12m": cumulative(new, (*FALSE, UNDETERMINED), exposed, resample).by(horizon_days),
+        "false_alerts_determined_per_1000_12m": cumulative(new, FALSE, exposed, resample).by(horizon_days),
         "backlog": dict(Counter(one.episode_class for one in classified if one.episode.backlog)),
         "new_per_reviewer_week": len(new) / (nights / 7) / reviewers,
         "open_per_reviewer": sum(one.episode.open_nights(last_night) for one in classified) / nights / reviewers,
@@ -194,35 +196,55 @@ def _counts(chosen: Sequence[Classified], subjects: Sequence[int]) -> Floats:
     return np.array([tally[subject] for subject in subjects], dtype=np.float64)
 
 
-def cumulative(
-    classified: Sequence[Classified], classes: Sequence[str], exposed: Exposure, resample: Resample, horizon_days: int
-) -> dict[str, Any]:
-    """Mean cumulative number of such alerts per 1,000 patients by `horizon_days` since screening began, with its
-    interval.
+@dataclass(frozen=True)
+class Cumulative:
+    """Mean cumulative number of alerts per patient since screening began, by Nelson's estimator
+    (zebrawatch.outcome.time_to_event.mean_cumulative_count), so that patients followed for less than a horizon count as
+    long as they were seen.
 
-    Nelson's estimator (see zebrawatch.outcome.time_to_event.mean_cumulative_count), so that patients followed for less
-    than the horizon count as long as they were seen; the interval resamples patients. None where nobody was followed.
+    `days` (events' days, ascending), `steps` (1 + draws, days): what each day adds, first in the data themselves, then
+    in each resample of patients; `followed`: days of follow-up of every patient.
     """
-    weights = np.vstack([np.ones(len(exposed.subjects)), resample.weights(exposed.subjects)])
-    order = np.argsort(exposed.days, kind="stable")
-    followed = exposed.days[order]
-    beyond = np.cumsum(weights[:, order][:, ::-1], axis=1)[:, ::-1]
+
+    days: Floats
+    steps: Floats
+    followed: Floats
+
+    def by(self, horizon_days: int) -> dict[str, Any]:
+        """The count per 1,000 patients by `horizon_days` with its interval. None where nobody was followed."""
+        if not len(self.followed):
+            return {"value": None, "ci95": None, "followed_days_max": 0}
+        total = 1000 * self.steps[:, self.days < horizon_days].sum(axis=1)
+        interval = percentile(total[1:])
+        horizons = float(np.minimum(self.followed, horizon_days).sum()) / horizon_days if horizon_days else 0.0
+        if total[0] == 0 and horizons > 0:
+            interval = none_seen(horizons / 1000)
+        return {"value": float(total[0]), "ci95": interval, "followed_days_max": int(self.followed.max())}
+
+
+def cumulative(
+    classified: Sequence[Classified], classes: Sequence[str], exposed: Exposure, resample: Resample
+) -> Cumulative:
+    """The cumulative number of alerts of some classes among the patients at risk."""
     place = {subject: index for index, subject in enumerate(exposed.subjects)}
-    total: Floats = np.zeros(len(weights))
-    for one in classified:
-        if one.episode_class not in classes or one.day >= horizon_days or one.episode.subject_id not in place:
-            continue
-        rank = int(np.searchsorted(followed, one.day, side="left"))
-        if rank == len(followed):
-            continue
-        total += np.nan_to_num(safe_ratio(weights[:, place[one.episode.subject_id]], beyond[:, rank]))
-    if not len(followed):
-        return {"value": None, "ci95": None, "followed_days_max": 0}
-    interval = percentile(1000 * total[1:])
-    horizons = float(np.minimum(followed, horizon_days).sum()) / horizon_days if horizon_days else 0.0
-    if total[0] == 0 and horizons > 0:
-        interval = none_seen(horizons / 1000)
-    return {"value": float(1000 * total[0]), "ci95": interval, "followed_days_max": int(followed[-1])}
+    last = exposed.days.max(initial=-1)
+    alerts = [
+        (place[one.episode.subject_id], one.day)
+        for one in classified
+        if one.episode_class in classes and one.episode.subject_id in place and one.day <= last
+    ]
+    days = np.array(sorted({day for _, day in alerts}), dtype=np.float64)
+    weights = resample.weights(exposed.subjects)
+    steps = [np.zeros((len(weights) + 1, 0))]
+    for first in range(0, len(days), DAYS_AT_ONCE):
+        block = days[first : first + DAYS_AT_ONCE]
+        raised = np.zeros((len(place), len(block)))
+        for index, day in alerts:
+            raised[index] += block == day
+        followed = (exposed.days[:, None] >= block).astype(np.float64)
+        estimate = safe_ratio(raised.sum(axis=0), followed.sum(axis=0))
+        steps.append(np.vstack([estimate, safe_ratio(weights @ raised, weights @ followed)]))
+    return Cumulative(days, np.nan_to_num(np.hstack(steps)), exposed.days)
 
 
 def ppv_by_prevalence(
@@ -238,12 +260,13 @@ def ppv_by_prevalence(
     new = [one for one in classified if not one.episode.backlog]
     cases = np.array([subject in exposed.cases for subject in exposed.subjects])
     controls = np.array([subject in exposed.controls for subject in exposed.subjects])
-    weights = np.vstack([np.ones(len(exposed.subjects)), resample.weights(exposed.subjects)])
     subjects = exposed.subjects
 
     def rate(classes: Sequence[str], group: Any) -> Floats:
+        """In the data themselves, then in each resample."""
         counts = _counts([one for one in new if one.episode_class in classes], subjects) * group
-        return safe_ratio(weights @ counts, weights @ (exposed.days * group))
+        parts = (counts, exposed.days * group)
+        return safe_ratio(*(np.append(part.sum(), resample.sums(part, subjects)) for part in parts))
 
     hits, alerts = rate((EARLY,), cases), rate(CLASSES, cases)
     low, high = rate(CLASSES, controls), rate((NONE,), controls)

@@ -60,24 +60,32 @@ class Resample:
     def __init__(self, patients: Sequence[Hashable], *, draws: int = 2000, seed: int = 7) -> None:
         self._place = {patient: place for place, patient in enumerate(dict.fromkeys(patients))}
         self._weights = patient_weights(len(self._place), draws, seed)
+        self._weights.flags.writeable = False
         self.draws = draws
 
     def weights(self, owners: Sequence[Hashable]) -> Floats:
         """Weights of rows owned by `owners`: (draws, rows). KeyError for an owner that was not named at the start."""
-        return self._weights[:, [self._place[owner] for owner in owners]]
+        places = np.fromiter((self._place[owner] for owner in owners), np.int64, len(owners))
+        if np.array_equal(places, np.arange(len(self._place))):
+            return self._weights  # everybody, in order: no copy
+        return self._weights[:, places]
+
+    def sums(self, values: Floats, owners: Sequence[Hashable]) -> Floats:
+        """The sum of `values` (rows) in each resample: (draws,)."""
+        held = np.flatnonzero(values)  # most patients of a hospital have no alert: their zeros are not multiplied
+        return self.weights([owners[row] for row in held]) @ values[held]
 
     def ratio(self, numerator: Floats, denominator: Floats, owners: Sequence[Hashable]) -> Interval | None:
         """Percentile interval of sum(numerator) / sum(denominator); None where it has no value."""
-        weights = self.weights(owners)
-        return percentile(safe_ratio(weights @ numerator, weights @ denominator))
+        return percentile(safe_ratio(self.sums(numerator, owners), self.sums(denominator, owners)))
 
     def mean(self, values: Floats, owners: Sequence[Hashable]) -> Interval | None:
         """Percentile interval of the mean of `values`."""
         return self.ratio(values, np.ones_like(values), owners)
 
-    def of(self, statistic: Callable[[Floats], float], owners: Sequence[Hashable]) -> Interval | None:
-        """Percentile interval of any statistic of row weights; slower than `ratio`."""
-        return percentile(np.array([statistic(weights) for weights in self.weights(owners)]))
+    def of(self, statistic: Callable[[Floats], Floats], owners: Sequence[Hashable]) -> Interval | None:
+        """Percentile interval of any statistic that makes of row weights (draws, rows) a value a draw."""
+        return percentile(statistic(self.weights(owners)))
 
 
 def safe_ratio(numerator: Floats, denominator: Floats) -> Floats:
@@ -96,15 +104,19 @@ def percentile(values: Floats) -> Interval | None:
     return Interval(float(low), float(high))
 
 
-def weighted_median(values: Floats, weights: Floats) -> float:
-    """The lower median of `values` counted `weights` times; NaN where all weights are 0."""
+def weighted_median(values: Floats, weights: Floats) -> Floats:
+    """The median of `values` (rows) counted `weights` (draws, rows) times, a value a draw; NaN where all weights are 0.
+
+    Where half of the weight ends with a value, the median lies midway between it and the next one that weighs.
+    """
+    if values.size == 0:
+        return np.full(len(weights), np.nan)
     order = np.argsort(values, kind="stable")
-    total = np.cumsum(weights[order])
-    if total.size == 0 or total[-1] <= 0:
-        return float("nan")
-    half = total[-1] / 2
-    place = int(np.searchsorted(total, half, side="left"))
-    if np.isclose(total[place], half) and place + 1 < total.size:
-        following = int(np.searchsorted(total, half, side="right"))
-        return float((values[order][place] + values[order][following]) / 2)
-    return float(values[order][place])
+    ascending = values[order]
+    total = np.cumsum(weights[:, order], axis=1)
+    half = total[:, -1:] / 2
+    place = np.argmax(total >= half, axis=1)
+    ends_there = np.isclose(np.take_along_axis(total, place[:, None], axis=1), half)[:, 0]
+    following = np.argmax(total > half, axis=1)
+    median = np.where(ends_there, (ascending[place] + ascending[following]) / 2, ascending[place])
+    return np.where(half[:, 0] > 0, median, np.nan)

@@ -27,7 +27,7 @@ from zebrawatch.outcome.lead_time import lead_time
 from zebrawatch.outcome.look_ahead import knowledge_look_ahead
 from zebrawatch.outcome.matching import TIERS, Matcher
 from zebrawatch.outcome.observation import night_value, observed, records
-from zebrawatch.outcome.operating import refold
+from zebrawatch.outcome.operating import Refolding
 from zebrawatch.outcome.pairs import PAIR_CLASSES, PairTable, disagreements, pairs
 from zebrawatch.outcome.protocol import SPLIT_PARTS, Protocol
 from zebrawatch.outcome.time_to_event import Incidence, first_alert_incidence, landmarks
@@ -215,11 +215,10 @@ class _Summary:
         """Cumulative false alerts by month, as far as somebody was followed and at most CURVE_MONTHS."""
         new = [one for one in self.classified if not one.episode.backlog and one.episode_class != burdens.LEFT]
         longest = float(self.exposed.days.max()) if len(self.exposed.days) else 0.0
+        curve = burdens.cumulative(new, (*burdens.FALSE, burdens.UNDETERMINED), self.exposed, self.resample)
         found = []
         for months in range(min(CURVE_MONTHS, int(longest / MONTH_DAYS)) + 1):
-            count = burdens.cumulative(
-                new, (*burdens.FALSE, burdens.UNDETERMINED), self.exposed, self.resample, round(months * MONTH_DAYS)
-            )
+            count = curve.by(round(months * MONTH_DAYS))
             if count["value"] is not None:
                 low, high = count["ci95"] or (None, None)
                 found.append(MonthlyCount(months, count["value"], low, high))
@@ -409,11 +408,16 @@ class _Summary:
             for threshold in sorted({*self.protocol.exploratory.thresholds, self.protocol.alert.threshold})
         ]
 
+    @cached_property
+    def _refolding(self) -> Refolding:
+        replay = self.replay
+        nights = NightRange(replay.first, replay.last)
+        return Refolding(replay.candidates, replay.people, self.suspected, self.protocol.policy.k, nights)
+
     def _point(self, threshold: float) -> dict[str, Any]:
         replay, protocol = self.replay, self.protocol
         policy = replace(protocol.policy, threshold=threshold)
-        nights = NightRange(replay.first, replay.last)
-        episodes = episodes_of(refold(replay.candidates, replay.people, self.suspected, policy, nights))
+        episodes = episodes_of(self._refolding.flags(policy))
         table = self.table.rows[self.table.rows["label_source"].isin(self.headline["label_source"].unique())]
         rows = lead_time(table, episodes, None, self.matcher)
         share = leads(rows[rows["pair_class"] == "at risk"], self.resample, protocol.windows.minimum_interval_days)
@@ -609,7 +613,7 @@ def _numbers(column: pd.Series[Any]) -> Floats:
 
 
 def _median(values: Floats, chosen: Floats) -> float | None:
-    value = weighted_median(values, chosen)
+    value = float(weighted_median(values, chosen[None, :])[0])
     return value if np.isfinite(value) else None
 
 

@@ -321,9 +321,8 @@ def _rate(counts: Floats, exposure: Floats, exposed: burdens.Exposure, resample:
 
 def _false_per_1000(alerts: Alerts, trial: Trial, exposed: burdens.Exposure) -> Measured:
     """Undetermined alerts count as false (zebrawatch.outcome.burden)."""
-    told = burdens.cumulative(
-        alerts, (*burdens.FALSE, burdens.UNDETERMINED), exposed, trial.resample, trial.protocol.windows.horizon_days
-    )
+    curve = burdens.cumulative(alerts, (*burdens.FALSE, burdens.UNDETERMINED), exposed, trial.resample)
+    told = curve.by(trial.protocol.windows.horizon_days)
     return Measured(told["value"], told["ci95"])
 
 

@@ -94,10 +94,9 @@ def burden_of(
 
     def cumulative(group: Collection[int] | None) -> tuple[float, float]:
         own = exposed if group is None else thresholds.restricted(exposed, group)
-        told = burdens.cumulative(
-            [one for one in new if group is None or one.episode.subject_id in group],
-            (*burdens.FALSE, burdens.UNDETERMINED), own, resample, horizon_days,
-        )  # fmt: skip
+        mine = [one for one in new if group is None or one.episode.subject_id in group]
+        curve = burdens.cumulative(mine, (*burdens.FALSE, burdens.UNDETERMINED), own, resample)
+        told = curve.by(horizon_days)
         return (told["value"] or 0.0, told["ci95"].high if told["ci95"] else 0.0)
 
     (cases, cases_upper), (controls, controls_upper) = cumulative(exposed.cases), cumulative(exposed.controls)
