@@ -53,7 +53,7 @@ class Step:
 STEPS = (
     Step("raw_fhir", "raw", (), raw.raw_fhir, retries=2),
     Step("verdicts", "raw", ("raw_fhir",), raw.verdicts),
-    Step("referred", "timeline", ("raw_fhir",), timeline.referred),
+    Step("referred", "raw", ("raw_fhir",), timeline.referred),
     Step("quarantine", "raw", ("raw_fhir", "referred"), raw.quarantine),
     Step("patients", "timeline", ("raw_fhir", "quarantine"), timeline.patients),
     Step("notes", "timeline", ("raw_fhir", "quarantine"), timeline.notes),

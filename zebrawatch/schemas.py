@@ -204,7 +204,7 @@ EVENTS = Table(
 
 REFERRED = Table(
     "referred",
-    "timeline",
+    "raw",
     "what notes, events and patients refer to (texts of Binaries, ends of encounters, codes of Medications, payers), "
     "a row a version and code: it may have come in another pull; and which Medications orders name",
     _schema(
