@@ -181,7 +181,8 @@ def test_a_correction_a_withdrawal_and_a_deletion_act_from_their_own_night(lake:
     stood = spans(lake.read(spark, NOTES), lake.read(spark, EVENTS)).collect()
     ends = {row["source_id"].removeprefix("DocumentReference/"): row["removed_night"] for row in stood
             if row["removed_night"] is not None}  # fmt: skip
-    assert ends == dict.fromkeys(("c1", "p1", "eyes-maria", "heart-maria"), SECOND)
+    completed = "MedicationRequest/drops-double"  # the order as it stood before its Medication came
+    assert ends == dict.fromkeys(("c1", "p1", "eyes-maria", "heart-maria", completed), SECOND)
     corrected = [row for row in rows(lake, FINDINGS, "carla") if row["known_night"] == SECOND]
     assert {(row["hpo_id"], row["assertion"]) for row in corrected} >= {
         ("HP:0001250", "negated"),
