@@ -108,13 +108,11 @@ class CandidateRows:
     _terms: list[int] = field(default_factory=list)
     """Of every column of every block its term, or the place of its wording; beside it the mention."""
     _mentions: list[Evidence | Contribution] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        """How many scores have rows."""
-        return len(self._scores)
+    contributions: int = 0
+    """About how many contributions the rows have: what their size goes by."""
 
     def add(self, subject_id: int, night: date, ranking: Ranking, cause: str, background: str, *, first: bool) -> None:
-        """Note a score; it has one row, of rank 0, where nothing is left of what stood before (`first`: nothing did)."""
+        """Note a score; one of nothing has a row of rank 0 if something stood before, and none if it is the `first`."""
         account = ranking.account
         ranked = isinstance(account, Account) and len(account.explained.disease) > 0
         if first and not ranked:
@@ -157,6 +155,7 @@ class CandidateRows:
     ) -> None:
         """Note the diseases of some rows of the numbers, for which these findings count."""
         person = [each[diseases] for _, each in account.personal]
+        self.contributions += len(diseases) * (len(person) + len(findings))
         self._blocks.append(
             _Block(
                 len(person),
@@ -229,7 +228,7 @@ class CandidateRows:
             given = [getattr(mention, name) for mention in self._mentions]
             columns[name] = pa.array(given, CONTRIBUTION.field(name).type).take(column)
         contributions = pa.StructArray.from_arrays([columns[each.name] for each in CONTRIBUTION], fields=CONTRIBUTION)
-        return {"contributions": _lists("contributions", told.count, contributions)}
+        return {"contributions": _lists("contributions", told.counts, contributions)}
 
     def _missing(self) -> dict[str, pa.Array]:
         """What is expected and not found, and the next test."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
-
-from zebrawatch.evidence.compiled import compiled
 
 
 class Blocks(NamedTuple):
@@ -34,7 +33,7 @@ class Blocks(NamedTuple):
 class Told(NamedTuple):
     """The contributions in the order they are told, of one disease after the other."""
 
-    count: NDArray[np.int64]
+    counts: NDArray[np.int64]
     """(diseases,): contributions of each."""
     column: NDArray[np.int64]
     """(contributions,): its column, counted on from block to block."""
@@ -47,15 +46,18 @@ def strongest_first(blocks: Blocks) -> Told:
     """Contributions of every disease, strongest first; those that are equal in the order of their columns."""
     room = int((blocks.diseases * (blocks.people + blocks.findings)).sum())
     told = Told(
-        np.zeros(int(blocks.diseases.sum()), np.int64), np.empty(room, np.int64), np.empty(room), np.empty(room, np.int32)
+        np.zeros(int(blocks.diseases.sum()), np.int64),
+        np.empty(room, np.int64),
+        np.empty(room),
+        np.empty(room, np.int32),
     )
     n = _tell(*blocks, *told)
-    return Told(told.count, told.column[:n], told.value[:n], told.matched[:n])
+    return Told(told.counts, told.column[:n], told.value[:n], told.matched[:n])
 
 
-@compiled
+@numba.njit(cache=True)
 def _tell(  # type: ignore[no-untyped-def]
-    diseases, people, findings, person, contribution, matched, told_count, told_column, told_value, told_matched
+    diseases, people, findings, person, contribution, matched, told_counts, told_column, told_value, told_matched
 ):
     """Fill the arrays of Told; how many contributions there are."""
     row = n = first_column = at_person = at = 0
@@ -79,7 +81,7 @@ def _tell(  # type: ignore[no-untyped-def]
                 told_value[n] = values[place]
                 told_matched[n] = matched[at + column - n_people] if column >= n_people else -1
                 n += 1
-            told_count[row] = n_kept
+            told_counts[row] = n_kept
             row += 1
             at += n_findings
         at_person += n_people * diseases[b]
