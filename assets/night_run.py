@@ -48,7 +48,7 @@ NOT_READING = frozenset(
     f"{name}.py"
     for name in (
         *("background", "calibration", "common_conditions", "explanation", "likelihoods", "parameters", "phenopacket"),
-        *("ranking", "reference", "alerts", "budget", "policy", "suspicion"),
+        *("ranking", "reference", "strongest", "alerts", "budget", "policy", "suspicion"),
     )
 )
 """Files of evidence and screen that weigh or judge what was read: a change to them reads no text again."""

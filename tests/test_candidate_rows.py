@@ -6,15 +6,18 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from knowledge_samples import whole_knowledge
 
 from zebrawatch.engine.candidate_rows import CandidateRows, Vocabulary, candidate_schema
-from zebrawatch.engine.score import FINDING_COLUMNS, Scoring, candidates
+from zebrawatch.engine.score import FINDING_COLUMNS, Scoring, candidates, charts
 from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.ranking import Evidence, Person, Ranker, RankingParameters
+from zebrawatch.evidence.strongest import Blocks, strongest_first
 from zebrawatch.nights import NightRange
-from zebrawatch.schemas import CONTRIBUTION
+from zebrawatch.schemas import CONTRIBUTION, INSTANT
 from zebrawatch.screen.alerts import AlertPolicy
 from zebrawatch.screen.policy import PolicyHistory
 
@@ -22,6 +25,25 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 NIGHT = date(2025, 5, 3)
+CHART_COLUMNS = {
+    **dict.fromkeys(FINDING_COLUMNS, pa.string()),
+    **dict.fromkeys(("known_night", "written_night", "source_night", "removed_night"), pa.date32()),
+    "subject_id": pa.int64(),
+    "start": pa.int32(),
+    "end": pa.int32(),
+    "event_time": INSTANT,
+    "masked_for": pa.list_(pa.string()),
+    "version": pa.struct(
+        {
+            "known_night": pa.date32(),
+            "sex": pa.string(),
+            "birth_date": pa.date32(),
+            "restricted": pa.bool_(),
+            "merged_into": pa.int64(),
+            "deleted": pa.bool_(),
+        }
+    ),
+}
 MARFAN = ("HP:0001083", "HP:0002616", "HP:0001166", "HP:0000767")
 
 
@@ -73,6 +95,53 @@ def test_a_common_condition_that_explains_the_findings_stands_with_every_rank(ra
     rows.add(5, NIGHT, ranking, "evidence", "background@2025-05", first=True)
     told = {(row["common_explanation"], row["common_posterior"]) for row in rows.table().to_pylist()}
     assert told == {("Asthma", ranking.common[0].posterior)}
+
+
+def test_rows_made_together_are_those_made_one_by_one(ranker: Ranker) -> None:
+    masked = frozenset({"OMIM:154700"})
+    people = [Person(), Person("male", date(2010, 1, 1)), Person("female", date(2024, 12, 1))]
+    together, alone = CandidateRows(Vocabulary(ranker.knowledge)), []
+    for n, person in enumerate(people):
+        evidence = [said(each, k, masked=masked if k == n else frozenset()) for k, each in enumerate(MARFAN[: n + 2])]
+        for given in (evidence, []):
+            single = CandidateRows(Vocabulary(ranker.knowledge))
+            for rows in (together, single):
+                rows.add(n, NIGHT, ranker.rank(given, person), "evidence", "background@2025-05", first=False)
+            alone.append(single.table())
+    assert together.table().equals(pa.concat_tables(alone))
+    assert together.contributions >= sum(map(len, together.table()["contributions"].to_pylist())) > 0
+
+
+def test_equal_contributions_keep_their_order_and_what_sex_leaves_is_not_told() -> None:
+    told = strongest_first(
+        Blocks(
+            np.array([2, 1]), np.array([1, 0]), np.array([3, 2]), np.array([0.0, 2.0]),
+            np.array([1.0, 3.0, 1.0, 0.0, 0.0, 2.0, 5.0, -0.0]), np.arange(8, dtype=np.int32),
+        )
+    )  # fmt: skip
+    assert told.counts.tolist() == [3, 4, 2]
+    assert told.column.tolist() == [2, 1, 3, 0, 3, 1, 2, 4, 5]
+    assert told.matched.tolist() == [1, 0, 2, -1, 5, 3, 4, 6, 7]
+
+
+def test_charts_are_whole_wherever_a_batch_ends() -> None:
+    night = date(2025, 5, 1)
+    finding = {"source_id": "note", "origin": "text", "assertion": "present", "experiencer": "patient", "quote": "long"}
+    finding |= {"known_night": night, "written_night": night, "source_night": night, "masked_for": ["OMIM:154700"]}
+    version = {"known_night": night, "sex": "male", "birth_date": date(2000, 1, 1), "restricted": None}
+    rows = [{"subject_id": n, "version": version} for n in (1, 2, 3)]
+    rows += [{"subject_id": n, "hpo_id": each, **finding} for n in (1, 2) for each in MARFAN]
+    schema = pa.schema(list(CHART_COLUMNS.items()))
+    table = pa.Table.from_pylist(sorted(rows, key=lambda row: row["subject_id"]), schema=schema)
+    for size in (1, 3, 100):
+        found = dict(charts(table.to_batches(size)))
+        assert {n: [one.hpo_id for one in chart.findings] for n, chart in found.items()} == {
+            1: sorted(MARFAN), 2: sorted(MARFAN), 3: []
+        }  # fmt: skip
+        assert all(
+            chart.demographics == [(night, "male", date(2000, 1, 1), False, None, False)] for chart in found.values()
+        )
+        assert found[1].findings[0].masked_for == {"OMIM:154700"}
 
 
 def test_a_first_score_of_nothing_gives_no_row(ranker: Ranker) -> None:

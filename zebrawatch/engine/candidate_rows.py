@@ -1,25 +1,33 @@
-"""Rankings as rows of CANDIDATES, straight from the ranker's arrays: no object is made for a finding or a disease."""
+"""Rankings as rows of CANDIDATES, for many scores at once and straight from the ranker's arrays.
+
+A score is only noted down; the columns of all that were noted are made together. No object is made for a finding of a
+disease: its texts are taken, by number, from the terms of the knowledge and the mentions that were weighed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from zebrawatch.evidence.common_conditions import explainers
-from zebrawatch.evidence.explanation import CommonExplanation, Ranking
-from zebrawatch.evidence.ranking import LN10, Account, Explained
+from zebrawatch.evidence.explanation import CommonExplanation, Contribution, Ranking
+from zebrawatch.evidence.ranking import EXPECTED_SHOWN, LN10, Account, Evidence, Explained
 from zebrawatch.evidence.ranking import Finding as FoundTerm
+from zebrawatch.evidence.strongest import Blocks, strongest_first
 from zebrawatch.knowledge.diseases import Knowledge
 from zebrawatch.schemas import CANDIDATES, CONTRIBUTION
 
-_MENTION = ("origin", "assertion", "source_id", "start", "end", "quote", "known_night")
-NO_TEST = np.array([[-1.0], [0.0], [0.0]])
-_OF_PERSON = ("person", "present", None, None, None, None, None)
+_OF_SCORE = ("subject_id", "night", "p_any", "n_findings", "cause", "background", "common_explanation",
+             "common_posterior")  # fmt: skip
+_OF_MENTION = ("origin", "assertion", "source_id", "start", "end", "quote", "known_night")
+_PERSON = Contribution("", "", None, None, 0.0, "person", "present")
+"""Stands where a mention would, for sex and age."""
 
 
 def candidate_schema() -> pa.Schema:
@@ -27,12 +35,17 @@ def candidate_schema() -> pa.Schema:
     return pa.schema([each.remove_metadata() for each in CANDIDATES.schema if each.name != "night_range"])
 
 
+_SCHEMA = candidate_schema()
+
+
 class Vocabulary:
-    """Ids and labels of all terms, to take from; made once a process. Wordings of sex and age come behind them."""
+    """Ids and names to take from, by number; made once a process. Wordings of sex and age come behind the terms."""
 
     def __init__(self, knowledge: Knowledge) -> None:
         self.knowledge = knowledge
-        self.ids, self.labels = list(knowledge.terms), list(knowledge.labels)
+        self.disease_ids = pa.array([each.id for each in knowledge.diseases], pa.string())
+        self.disease_names = pa.array([each.name for each in knowledge.diseases], pa.string())
+        self._ids, self._labels = list(knowledge.terms), list(knowledge.labels)
         self._places: dict[str, int] = {}
         self._arrays: tuple[pa.Array, pa.Array] | None = None
         self._explainers: dict[int, frozenset[str]] = {}
@@ -40,167 +53,205 @@ class Vocabulary:
     def place(self, label: str) -> int:
         """Place of a wording that is no term: it has an empty id."""
         if label not in self._places:
-            self._places[label] = len(self.ids)
-            self.ids.append("")
-            self.labels.append(label)
+            self._places[label] = len(self._ids)
+            self._ids.append("")
+            self._labels.append(label)
             self._arrays = None
         return self._places[label]
 
     def explainers(self, term: int) -> frozenset[str]:
         """Common conditions that explain a finding (common_conditions.explainers)."""
         if term not in self._explainers:
-            self._explainers[term] = explainers(self.ids[term], self.knowledge)
+            self._explainers[term] = explainers(self._ids[term], self.knowledge)
         return self._explainers[term]
 
     def arrays(self) -> tuple[pa.Array, pa.Array]:
         """Ids and labels."""
         if self._arrays is None:
-            self._arrays = (pa.array(self.ids, pa.string()), pa.array(self.labels, pa.string()))
+            self._arrays = (pa.array(self._ids, pa.string()), pa.array(self._labels, pa.string()))
         return self._arrays
+
+
+class _Block(NamedTuple):
+    """Some diseases of a score, in order of rank, for which the same findings count (strongest.Blocks)."""
+
+    people: int
+    findings: int
+    person: NDArray[np.float64]
+    contribution: NDArray[np.float64]
+    matched: NDArray[np.int32]
+    expected: NDArray[np.int32]
+    test: NDArray[np.int32]
+    test_present: NDArray[np.float64]
+    test_absent: NDArray[np.float64]
+
+
+_NO_VALUES, _NO_TERMS = np.zeros(0), np.zeros(0, np.int32)
+_EMPTY = _Block(
+    0, 0, _NO_VALUES, np.zeros((1, 0)), _NO_TERMS, np.full((1, EXPECTED_SHOWN), -1, np.int32),
+    np.full(1, -1, np.int32), np.zeros(1), np.zeros(1),
+)  # fmt: skip
+"""The one row of a score of nothing."""
+_NO_DISEASE = (np.full(1, -1), np.zeros(1), np.zeros(1))
 
 
 @dataclass
 class CandidateRows:
-    """Rows of CANDIDATES as they come."""
+    """Scores as they come, to be told as rows of CANDIDATES."""
 
     vocabulary: Vocabulary
-    _rows: list[tuple[Any, ...]] = field(default_factory=list)
-    _mentions: list[tuple[Any, ...]] = field(default_factory=lambda: [_OF_PERSON])
-    _terms: list[Any] = field(default_factory=list)
-    _matched: list[Any] = field(default_factory=list)
-    _values: list[Any] = field(default_factory=list)
-    _of_mention: list[Any] = field(default_factory=list)
-    _expected: list[Any] = field(default_factory=list)
-    _lengths: list[Any] = field(default_factory=list)
-    """Contributions of every row."""
-    _expected_lengths: list[Any] = field(default_factory=list)
-    _tests: list[Any] = field(default_factory=list)
-    """Term of every row's deciding test (-1: none), with natural log ratios if present and if absent."""
+    _scores: list[tuple[object, ...]] = field(default_factory=list)
+    """What all rows of a score share (_OF_SCORE)."""
+    _diseases: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=list)
+    """Of every score its diseases in order of rank, their natural log ratios and posteriors; disease -1 is nothing."""
+    _blocks: list[_Block] = field(default_factory=list)
+    _terms: list[int] = field(default_factory=list)
+    """Of every column of every block its term, or the place of its wording; beside it the mention."""
+    _mentions: list[Evidence | Contribution] = field(default_factory=list)
+    contributions: int = 0
+    """About how many contributions the rows have: what their size goes by."""
 
     def add(self, subject_id: int, night: date, ranking: Ranking, cause: str, background: str, *, first: bool) -> None:
-        """Rows of one score; one of rank 0 where nothing is left of what stood before (`first`: nothing did)."""
-        best = self._best_common(ranking)
-        common = (
-            ranking.p_any, ranking.n_findings, cause, background,
-            best.name if best else None, best.posterior if best else None,
-        )  # fmt: skip
+        """Note a score; one of nothing has a row of rank 0 if something stood before, and none if it is the `first`."""
         account = ranking.account
-        if not isinstance(account, Account) or not len(account.explained.disease):
-            if not first:
-                self._nothing((subject_id, night, 0, None, None, None, None, *common))
+        ranked = isinstance(account, Account) and len(account.explained.disease) > 0
+        if first and not ranked:
             return
-        explained, diseases = account.explained, self.vocabulary.knowledge.diseases
-        ratios, posteriors = (explained.log_ratio / LN10).tolist(), explained.posterior.tolist()
-        for place, disease in enumerate(explained.disease.tolist()):
-            known = diseases[disease]
-            self._rows.append(
-                (subject_id, night, place + 1, known.id, known.name, ratios[place], posteriors[place], *common)
-            )
-        if account.masked.keys().isdisjoint(explained.disease.tolist()):
-            self._parts(account, account.findings, explained, np.arange(len(explained.disease)))
-            return
-        for place in range(len(explained.disease)):
-            findings, numbers, row = account.of(place)
-            self._parts(account, findings, numbers, np.array([row]), explained.disease[[place]])
+        best = self._best_common(ranking)
+        self._scores.append((
+            subject_id, night, ranking.p_any, ranking.n_findings, cause, background,
+            best.name if best else None, best.posterior if best else None,
+        ))  # fmt: skip
+        if isinstance(account, Account) and ranked:
+            self._note(account)
+        else:
+            self._diseases.append(_NO_DISEASE)
+            self._blocks.append(_EMPTY)
 
     def _best_common(self, ranking: Ranking) -> CommonExplanation | None:
         """The most probable common condition that explains any finding: a frequent one alone is no explanation."""
         if not ranking.common or not isinstance(ranking.account, Account):
             return None
-        present = [finding.term for finding in ranking.account.findings if finding.present]
-        explain = frozenset[str]().union(*(self.vocabulary.explainers(term) for term in present))
-        return next((one for one in ranking.common if one.name in explain), None)
+        explain = [self.vocabulary.explainers(each.term) for each in ranking.account.findings if each.present]
+        return next((one for one in ranking.common if any(one.name in names for names in explain)), None)
 
-    def _nothing(self, row: tuple[Any, ...]) -> None:
-        self._rows.append(row)
-        for parts in (self._terms, self._matched, self._values, self._of_mention, self._expected):
-            parts.append(np.zeros(0, np.int64))
-        self._lengths.append(np.zeros(1, np.int64))
-        self._expected_lengths.append(np.zeros(1, np.int64))
-        self._tests.append(NO_TEST)
+    def _note(self, account: Account) -> None:
+        explained = account.explained
+        self._diseases.append((explained.disease, explained.log_ratio, explained.posterior))
+        if not account.masked or account.masked.keys().isdisjoint(explained.disease.tolist()):
+            self._note_block(account, account.findings, explained, explained.disease, slice(None))
+            return
+        for place in range(len(explained.disease)):
+            findings, numbers, row = account.of(place)
+            self._note_block(account, findings, numbers, explained.disease[[place]], slice(row, row + 1))
 
-    def _parts(
-        self, account: Account, findings: Sequence[FoundTerm], numbers: Explained, rows: Any, diseases: Any = None
+    def _note_block(
+        self,
+        account: Account,
+        findings: Sequence[FoundTerm],
+        numbers: Explained,
+        diseases: NDArray[np.int64],
+        rows: slice,
     ) -> None:
-        """Contributions and missing findings of some diseases, for which the same findings count."""
-        n, at = len(findings), len(self._mentions)
-        self._mentions += [_mention(finding.mention) for finding in findings]
-        chosen = account.explained.disease if diseases is None else diseases
-        person = np.array([each[chosen] for _, each in account.personal]).reshape(-1, len(rows)).T
-        words = [self.vocabulary.place(label) for label, _ in account.personal]
-        values = np.hstack([person, numbers.contribution[rows]])
-        kept = np.hstack([person != 0.0, np.ones((len(rows), n), np.bool_)])
-        terms = np.array([*words, *(finding.term for finding in findings)], np.int64)
-        of_mention = np.concatenate([np.zeros(len(words), np.int64), np.arange(at, at + n)])
-        matched = np.hstack([np.full(person.shape, -1), numbers.matched[rows]])
-        order = np.argsort(-values, axis=1, kind="stable")  # findings stand in order of their ids, sex and age before
-        told = np.take_along_axis(kept, order, axis=1)
-        self._lengths.append(told.sum(axis=1))
-        self._terms.append(terms[order][told])
-        self._of_mention.append(of_mention[order][told])
-        self._matched.append(np.take_along_axis(matched, order, axis=1)[told])
-        self._values.append(np.take_along_axis(values, order, axis=1)[told] / LN10)
-        expected = numbers.expected[rows]
-        self._expected_lengths.append((expected >= 0).sum(axis=1))
-        self._expected.append(expected[expected >= 0])
-        self._tests.append(np.stack([numbers.test[rows], numbers.test_present[rows], numbers.test_absent[rows]]))
+        """Note the diseases of some rows of the numbers, for which these findings count."""
+        person = [each[diseases] for _, each in account.personal]
+        self.contributions += len(diseases) * (len(person) + len(findings))
+        self._blocks.append(
+            _Block(
+                len(person),
+                len(findings),
+                np.concatenate(person) if person else _NO_VALUES,
+                numbers.contribution[rows],
+                numbers.matched[rows],
+                numbers.expected[rows],
+                numbers.test[rows],
+                numbers.test_present[rows],
+                numbers.test_absent[rows],
+            )
+        )
+        for label, _ in account.personal:
+            self._terms.append(self.vocabulary.place(label))
+            self._mentions.append(_PERSON)
+        self._terms += [finding.term for finding in findings]
+        self._mentions += [finding.mention for finding in findings]
 
     def table(self) -> pa.Table:
-        """All rows, without `night_range`."""
-        schema = candidate_schema()
-        if not self._rows:
-            return schema.empty_table()
+        """All rows, without `night_range`: as many for a score as it has diseases."""
+        if not self._scores:
+            return _SCHEMA.empty_table()
+        columns = self._of_scores() | self._of_diseases() | self._contributions() | self._missing()
+        return pa.table([columns[each.name] for each in _SCHEMA], schema=_SCHEMA)
+
+    def _of_scores(self) -> dict[str, pa.Array]:
+        """Columns that all rows of a score share, and the rank."""
+        counts = np.array([len(disease) for disease, _, _ in self._diseases])
+        row = pa.array(np.repeat(np.arange(len(counts)), counts))
+        shared = zip(_OF_SCORE, zip(*self._scores, strict=True), strict=True)
+        columns = {name: pa.array(values, _SCHEMA.field(name).type).take(row) for name, values in shared}
+        rank = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+        nothing = np.concatenate([disease for disease, _, _ in self._diseases]) < 0
+        return columns | {"rank": pa.array(np.where(nothing, 0, rank).astype(np.int32))}
+
+    def _of_diseases(self) -> dict[str, pa.Array]:
+        disease, ratio, posterior = (np.concatenate(each) for each in zip(*self._diseases, strict=True))
+        nothing = disease < 0
+        place = _places(disease)
+        return {
+            "disease_id": self.vocabulary.disease_ids.take(place),
+            "disease_name": self.vocabulary.disease_names.take(place),
+            "log10_lr": pa.array(ratio / LN10, mask=nothing),
+            "posterior": pa.array(posterior, mask=nothing),
+        }
+
+    def _contributions(self) -> dict[str, pa.Array]:
+        told = strongest_first(
+            Blocks(
+                np.array([len(block.test) for block in self._blocks], np.int64),
+                np.array([block.people for block in self._blocks], np.int64),
+                np.array([block.findings for block in self._blocks], np.int64),
+                np.concatenate([block.person for block in self._blocks]),
+                np.concatenate([block.contribution.ravel() for block in self._blocks]),
+                np.concatenate([block.matched.ravel() for block in self._blocks]),
+            )
+        )
         ids, labels = self.vocabulary.arrays()
-        term, of_mention = pa.array(_joined(self._terms)), pa.array(_joined(self._of_mention))
-        raw = _joined(self._matched)
-        matched = pa.array(np.maximum(raw, 0), mask=raw < 0)
-        mentions = dict(zip(_MENTION, zip(*self._mentions, strict=True), strict=True))
+        term = pa.array(np.array(self._terms, np.int64)[told.column])
+        matched, column = _places(told.matched), pa.array(told.column)
         columns: dict[str, pa.Array] = {
             "hpo_id": ids.take(term),
             "label": labels.take(term),
             "matched_id": ids.take(matched),
             "matched_label": labels.take(matched),
-            "log10_lr": pa.array(np.concatenate(self._values), pa.float64()),
+            "log10_lr": pa.array(told.value / LN10),
         }
-        kinds = {each.name: each.type for each in CONTRIBUTION}
-        for name, told in mentions.items():
-            columns[name] = pa.array(told, kinds[name]).take(of_mention)
+        for name in _OF_MENTION:
+            given = [getattr(mention, name) for mention in self._mentions]
+            columns[name] = pa.array(given, CONTRIBUTION.field(name).type).take(column)
         contributions = pa.StructArray.from_arrays([columns[each.name] for each in CONTRIBUTION], fields=CONTRIBUTION)
-        apart = {
-            "contributions": pa.ListArray.from_arrays(_offsets(self._lengths), contributions),
-            "expected_absent": pa.ListArray.from_arrays(
-                _offsets(self._expected_lengths), ids.take(pa.array(_joined(self._expected)))
-            ),
-        }
-        apart |= self._tests_told(ids)
-        plain = [each.name for each in schema if each.name not in apart]
-        values = dict(zip(plain, zip(*self._rows, strict=True), strict=True))
-        made = [
-            apart[each.name].cast(each.type) if each.name in apart else pa.array(values[each.name], each.type)
-            for each in schema
-        ]
-        return pa.table(made, schema=schema)
+        return {"contributions": _lists("contributions", told.counts, contributions)}
 
-    def _tests_told(self, ids: pa.Array) -> dict[str, pa.Array]:
-        term, present, absent = np.concatenate(self._tests, axis=1)
-        none = term < 0
+    def _missing(self) -> dict[str, pa.Array]:
+        """What is expected and not found, and the next test."""
+        ids, _ = self.vocabulary.arrays()
+        expected = np.concatenate([block.expected for block in self._blocks])
+        there = expected >= 0
+        test = np.concatenate([block.test for block in self._blocks])
+        present = np.concatenate([block.test_present for block in self._blocks])
+        absent = np.concatenate([block.test_absent for block in self._blocks])
         return {
-            "next_test": ids.take(pa.array(np.maximum(term, 0).astype(np.int64), mask=none)),
-            "test_if_present": pa.array(present / LN10, mask=none),
-            "test_if_absent": pa.array(absent / LN10, mask=none),
+            "expected_absent": _lists("expected_absent", there.sum(axis=1), ids.take(pa.array(expected[there]))),
+            "next_test": ids.take(_places(test)),
+            "test_if_present": pa.array(present / LN10, mask=test < 0),
+            "test_if_absent": pa.array(absent / LN10, mask=test < 0),
         }
 
 
-def _mention(mention: Any) -> tuple[Any, ...]:
-    return (
-        mention.origin, mention.assertion, mention.source_id, mention.start, mention.end, mention.quote,
-        mention.known_night,
-    )  # fmt: skip
+def _places(number: NDArray[np.int64] | NDArray[np.int32]) -> pa.Array:
+    """Places to take from; null where the number is below 0."""
+    return pa.array(number, mask=number < 0)
 
 
-def _joined(parts: list[Any]) -> Any:
-    return np.concatenate(parts).astype(np.int64)
-
-
-def _offsets(parts: list[Any]) -> pa.Array:
-    return pa.array(np.concatenate([[0], np.cumsum(_joined(parts))]), pa.int32())
+def _lists(name: str, counts: NDArray[np.int64], values: pa.Array) -> pa.Array:
+    """The values as lists of the given lengths, of the type of the column."""
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, type=_SCHEMA.field(name).type)

@@ -55,17 +55,6 @@ class Finding:
         """Whether the finding is part of the chart of `night`."""
         return self.first_night <= night and (self.removed_night is None or night < self.removed_night)
 
-    def counted(self, month_start: date, night: date) -> bool:
-        """Whether the background of a month counts the finding, for this record or for one merged into it since.
-
-        What came with a merge within the month was counted for the other record: that is this patient while the merge
-        holds.
-        """
-        if self.removed_night is not None and self.removed_night < month_start:
-            return False
-        written = max(self.written_night or self.known_night, self.source_night)
-        return self.first_night < month_start or (written < month_start and self.stands(night))
-
 
 def while_confirmed(findings: Iterable[Finding]) -> Iterator[Finding]:
     """The findings; those of commonly transient values only over the nights on which another value stands, too.
@@ -123,6 +112,28 @@ class Demographics(NamedTuple):
     deleted: bool
 
 
+class Stretch(NamedTuple):
+    """The nights of a finding, worked out once: a chart is asked about every finding on every night."""
+
+    first: date
+    """The first night whose chart it is part of."""
+    end: date
+    """The first whose chart it is no longer part of."""
+    written: date
+    """When this record, or one merged into it since, first had it."""
+    hpo_id: str
+    weighed: str
+    """present or negated."""
+    finding: Finding
+
+    @classmethod
+    def of(cls, finding: Finding) -> Stretch:
+        """The stretch of a finding that is weighed."""
+        written = max(finding.written_night or finding.known_night, finding.source_night)
+        end = finding.removed_night or NEVER
+        return cls(finding.first_night, end, written, finding.hpo_id, WEIGHED[finding.assertion], finding)
+
+
 class Turn(NamedTuple):
     """A night on which the weighed evidence changed; `removed` where it only lost what it had."""
 
@@ -146,6 +157,7 @@ class Chart:
                 f.assertion,
             ),
         )
+        self.stretches = [Stretch.of(finding) for finding in self.findings]
         self.demographics = sorted(demographics, key=lambda version: version.known_night)
 
     def person(self, night: date) -> Person:
@@ -162,15 +174,19 @@ class Chart:
         """What the ranker weighs on `night`: one Evidence a term, quoted from its first appearance.
 
         A term once found present is not also weighed as denied. A disease masks a term only where every document
-        that holds the term names it. `in_background` marks terms that this patient gave to the month's background.
+        that holds the term names it. `in_background` marks terms that this patient gave to the month's background;
+        what came with a merge within the month was counted for the other record: that is this patient while the merge
+        holds.
         """
         groups: dict[tuple[str, str], list[Finding]] = {}
-        for finding in self.findings:
-            if finding.stands(night):
-                groups.setdefault((finding.hpo_id, WEIGHED[finding.assertion]), []).append(finding)
-        counted = {
-            f.hpo_id for f in self.findings if WEIGHED[f.assertion] == "present" and f.counted(month_start, night)
-        }
+        counted: set[str] = set()
+        for first, end, written, hpo_id, weighed, finding in self.stretches:
+            stands = first <= night < end
+            if stands:
+                groups.setdefault((hpo_id, weighed), []).append(finding)
+            given = first < month_start or (stands and written < month_start)
+            if given and end >= month_start and weighed == "present":
+                counted.add(hpo_id)
         return [
             _evidence(assertion, group, in_background=assertion == "present" and hpo_id in counted)
             for (hpo_id, assertion), group in groups.items()
@@ -184,13 +200,13 @@ class Chart:
         something happened to are looked at again.
         """
         happened: dict[date, set[str]] = {}
-        by_term: dict[str, list[Finding]] = {}
-        for finding in self.findings:
-            by_term.setdefault(finding.hpo_id, []).append(finding)
-            for night in (finding.first_night, finding.removed_night):
+        by_term: dict[str, list[Stretch]] = {}
+        for stretch in self.stretches:
+            by_term.setdefault(stretch.hpo_id, []).append(stretch)
+            for night in (stretch.first, stretch.finding.removed_night):
                 if night is not None:
                     seen = landmark_of(max(night, first_screened), landmarks)
-                    happened.setdefault(seen, set()).add(finding.hpo_id)
+                    happened.setdefault(seen, set()).add(stretch.hpo_id)
         for version in self.demographics:
             happened.setdefault(landmark_of(max(version.known_night, first_screened), landmarks), set())
         turns: list[Turn] = []
@@ -215,12 +231,12 @@ Weighed = tuple[str, frozenset[str]]
 
 
 def _update(
-    weighed: dict[str, Weighed], terms: Iterable[str], by_term: dict[str, list[Finding]], night: date
+    weighed: dict[str, Weighed], terms: Iterable[str], by_term: dict[str, list[Stretch]], night: date
 ) -> tuple[bool, bool]:
     """Bring the terms up to `night`; whether any was added or changed, and whether any was removed."""
     added = removed = False
     for term in terms:
-        before, now = weighed.get(term), _weighed([finding for finding in by_term[term] if finding.stands(night)])
+        before, now = weighed.get(term), _weighed([each for each in by_term[term] if each.first <= night < each.end])
         if now is None:
             removed |= weighed.pop(term, None) is not None
         elif now != before:
@@ -229,13 +245,15 @@ def _update(
     return added, removed
 
 
-def _weighed(standing: Sequence[Finding]) -> Weighed | None:
+def _weighed(standing: Sequence[Stretch]) -> Weighed | None:
     """A term once found present is not also weighed as denied; a mask holds where every document has it."""
-    present = [finding for finding in standing if WEIGHED[finding.assertion] == "present"]
-    counted = present or standing
-    if not counted:
+    if not standing:
         return None
-    return WEIGHED[counted[0].assertion], frozenset.intersection(*(finding.masked_for for finding in counted))
+    counted = [each for each in standing if each.weighed == "present"] or standing
+    masked_for = counted[0].finding.masked_for
+    if masked_for:
+        masked_for = frozenset.intersection(*(each.finding.masked_for for each in counted))
+    return counted[0].weighed, masked_for
 
 
 def _evidence(assertion: str, group: Sequence[Finding], *, in_background: bool) -> Evidence:
@@ -243,7 +261,10 @@ def _evidence(assertion: str, group: Sequence[Finding], *, in_background: bool) 
 
     What counts for a disease must not be quoted from a document that names it.
     """
-    first = min(group, key=lambda finding: len(finding.masked_for))
+    first, masked_for = group[0], group[0].masked_for
+    if masked_for:
+        first = min(group, key=lambda finding: len(finding.masked_for))
+        masked_for = frozenset.intersection(*(finding.masked_for for finding in group))
     return Evidence(
         hpo_id=first.hpo_id,
         assertion=assertion,
@@ -254,6 +275,6 @@ def _evidence(assertion: str, group: Sequence[Finding], *, in_background: bool) 
         quote=first.quote,
         known_night=first.known_night,
         event_time=first.event_time,
-        masked_for=frozenset.intersection(*(finding.masked_for for finding in group)),
+        masked_for=masked_for,
         in_background=in_background,
     )

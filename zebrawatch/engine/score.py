@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, Window
@@ -23,6 +25,7 @@ from zebrawatch.nights import Landmarks, NightRange, month_of
 from zebrawatch.screen.policy import PolicyHistory
 
 PATIENT_COLUMNS = ("subject_id", "known_night", "sex", "birth_date", "restricted", "merged_into", "deleted")
+CONTRIBUTIONS_TOGETHER = 100_000  # some twenty megabytes of rows, of 500 scores with 20 findings each
 STANDING = date(9999, 12, 31)  # stands in for "not removed" where a maximum is taken
 FINDING_COLUMNS = (
     "subject_id",
@@ -68,8 +71,18 @@ class Scoring:
     landmarks: Landmarks = "note"
 
 
+class _Scored(NamedTuple):
+    """One score of a patient; `first` where nothing stood before it."""
+
+    night: date
+    ranking: Ranking
+    cause: str
+    background: str
+    first: bool
+
+
 class Scorer:
-    """Scores one patient over a range of nights; rankers of a month are built once a worker."""
+    """Scores patients over a range of nights; rankers of a month are built once a worker."""
 
     def __init__(self, scoring: Scoring) -> None:
         self.scoring = scoring
@@ -90,9 +103,20 @@ class Scorer:
             )
         return self._rankers[month, never]
 
-    def candidates(self, subject_id: int, chart: Chart) -> pa.Table:
-        """Rows of CANDIDATES for the nights of the range, without `night_range`."""
+    def tables(self, charts: Iterable[tuple[int, Chart]]) -> Iterator[pa.Table]:
+        """Rows of CANDIDATES for the nights of the range, without `night_range`; many patients in a table."""
         rows = CandidateRows(self._vocabulary)
+        for subject_id, chart in charts:
+            if subject_id in self.scoring.opted_out:
+                continue
+            for scored in self._scored(chart):
+                rows.add(subject_id, *scored[:4], first=scored.first)
+                if rows.contributions >= CONTRIBUTIONS_TOGETHER:
+                    yield rows.table()
+                    rows = CandidateRows(self._vocabulary)
+        yield rows.table()
+
+    def _scored(self, chart: Chart) -> Iterator[_Scored]:
         before: date | None = None
         for turn in chart.turns(self.scoring.first_screened, self.scoring.nights.last, self.scoring.landmarks):
             if turn.night in self.scoring.nights:
@@ -100,9 +124,8 @@ class Scorer:
                 ranking = self._rank(chart, turn.night, month)
                 cause = self._cause(chart, turn, before, ranking)
                 version = self.scoring.backgrounds[month].version
-                rows.add(subject_id, turn.night, ranking, cause, version, first=before is None)
+                yield _Scored(turn.night, ranking, cause, version, before is None)
             before = turn.night
-        return rows.table()
 
     def _rank(self, chart: Chart, night: date, month: str) -> Ranking:
         evidence = [] if chart.barred(night) else chart.evidence(night, date.fromisoformat(f"{month}-01"))
@@ -146,60 +169,80 @@ def candidates(findings: DataFrame, patients: DataFrame, scoring: Scoring) -> Da
     """Rows of CANDIDATES (without `night_range`) for the patients of `patients`.
 
     `findings` has FINDING_COLUMNS (all standing and removed findings of these patients), `patients` PATIENT_COLUMNS (a
-    row a version). One Python stage, a patient at a time.
+    row a version). One Python stage; a patient's rows of both kinds come one after another, and rows of many patients
+    leave in one batch: a call and a table a patient would cost more than the score.
     """
     shared = findings.sparkSession.sparkContext.broadcast(scoring)
-    schema = candidate_schema()
 
-    def score(key: tuple[Any, ...], left: pa.Table, right: pa.Table) -> pa.Table:
-        scorer = scorer_of(shared.value)
-        subject_id = int(key[0].as_py())
-        if subject_id in scorer.scoring.opted_out:
-            return schema.empty_table()
-        return scorer.candidates(subject_id, chart_of(left, right))
+    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for table in scorer_of(shared.value).tables(charts(batches)):
+            yield from table.to_batches()
 
-    grouped = (
-        findings.select(*FINDING_COLUMNS)
-        .groupBy("subject_id")
-        .cogroup(patients.select(*PATIENT_COLUMNS).groupBy("subject_id"))
+    versions = patients.select("subject_id", F.struct(*PATIENT_COLUMNS[1:]).alias("version"))
+    together = findings.select(*FINDING_COLUMNS).unionByName(versions, allowMissingColumns=True)
+    return (
+        together.repartition("subject_id")
+        .sortWithinPartitions("subject_id")
+        .mapInArrow(score, from_arrow_schema(candidate_schema(), prefer_timestamp_ntz=False))
     )
-    return grouped.applyInArrow(score, from_arrow_schema(schema, prefer_timestamp_ntz=False))
 
 
-def chart_of(findings: pa.Table, demographics: pa.Table) -> Chart:
-    """A patient's chart of Arrow rows."""
-    return Chart(
-        (
-            Finding(
-                row["source_id"],
-                row["origin"],
-                row["hpo_id"],
-                row["assertion"],
-                row["experiencer"],
-                row["start"],
-                row["end"],
-                row["quote"],
-                row["event_time"],
-                row["known_night"],
-                row["source_night"],
-                row["removed_night"],
-                frozenset(row["masked_for"] or ()),
-                row["written_night"],
-            )
-            for row in findings.to_pylist()
-        ),
-        [
-            Demographics(
-                row["known_night"],
-                row["sex"],
-                row["birth_date"],
-                bool(row["restricted"]),
-                row["merged_into"],
-                bool(row["deleted"]),
-            )
-            for row in demographics.to_pylist()
-        ],
+def charts(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, Chart]]:
+    """Patients and their charts, of batches in which each patient's rows stand together, over the ends of batches too.
+
+    The rows have FINDING_COLUMNS and `version`, a struct of the other PATIENT_COLUMNS: a row with a version tells of
+    that alone, one without is a finding.
+    """
+    rows = chain.from_iterable(map(_rows_of, batches))
+    for subject_id, own in groupby(rows, key=itemgetter(0)):
+        findings: list[Finding] = []
+        versions: list[Demographics] = []
+        for _, row in own:
+            if isinstance(row, Finding):
+                findings.append(row)
+            else:
+                versions.append(row)
+        yield subject_id, Chart(findings, versions)
+
+
+def _rows_of(batch: pa.RecordBatch) -> Iterator[tuple[int, Finding | Demographics]]:
+    columns = (batch.column(name).to_pylist() for name in (*FINDING_COLUMNS, "version"))
+    for subject_id, *finding, version in zip(*columns, strict=True):
+        yield subject_id, _finding(*finding) if version is None else _demographics(version)
+
+
+def _demographics(version: Mapping[str, Any]) -> Demographics:
+    return Demographics(
+        version["known_night"],
+        version["sex"],
+        version["birth_date"],
+        bool(version["restricted"]),
+        version["merged_into"],
+        bool(version["deleted"]),
     )
+
+
+def _finding(
+    source_id: str,
+    origin: str,
+    hpo_id: str,
+    assertion: str,
+    experiencer: str,
+    start: int | None,
+    end: int | None,
+    quote: str | None,
+    event_time: datetime | None,
+    known_night: date,
+    written_night: date | None,
+    source_night: date,
+    removed_night: date | None,
+    masked_for: list[str] | None,
+) -> Finding:
+    """A finding of FINDING_COLUMNS but the first."""
+    return Finding(
+        source_id, origin, hpo_id, assertion, experiencer, start, end, quote, event_time, known_night, source_night,
+        removed_night, frozenset(masked_for or ()), written_night,
+    )  # fmt: skip
 
 
 def masked(findings: DataFrame, namings: DataFrame) -> DataFrame:

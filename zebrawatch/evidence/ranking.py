@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import reduce
 from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
@@ -409,7 +410,7 @@ class Ranker:
 
     def explain(self, codes: Codes, personal: Sequence[FloatArray] = (), *, top: int = 10) -> Explained:
         """Full likelihood ratios of one patient and the account of the first `top`, as numbers."""
-        together = np.sum(personal, axis=0) if len(personal) else NOTHING_PERSONAL
+        together = reduce(np.add, personal) if len(personal) else NOTHING_PERSONAL
         score = self._score(codes, together)
         return self._explained(codes, score, self._evidence(score), top)
 
@@ -417,13 +418,13 @@ class Ranker:
         n, p = len(self.knowledge.diseases), self.parameters
         p_any = self.calibration.probability(evidence, p.any_prevalence)
         rare, rest = score.weight[:n], score.weight[n:]
-        most, most_rest = float(rare.max()), max(float(rest.max()), LOG_NONE)
+        ranked = _largest(rare, max(0, min(top, len(self.ranked))))
+        most = float(rare[ranked[0]] if len(ranked) else rare.max())
+        most_rest = max(float(rest.max()), LOG_NONE)
         shares_rest = np.exp(rest - most_rest)
         norm_rest = float(shares_rest.sum()) + math.exp(LOG_NONE - most_rest)
         norm = float(np.exp(rare - most).sum())
-        first, contribution, matched, expected, test, present, absent = self._account(
-            codes, _largest(rare, max(0, min(top, len(self.ranked))))
-        )
+        first, contribution, matched, expected, test, present, absent = self._account(codes, ranked)
         posterior = p_any * np.exp(rare[first] - most) / norm
         p_common = (1 - p_any) * shares_rest / norm_rest
         return Explained(
@@ -490,7 +491,7 @@ class Ranker:
         if not codes.present.any():
             return Ranking(self.parameters.any_prevalence, len(findings))
         personal = self._personal(person, _age(evidence, person))
-        score = self._score(codes, np.sum([each for _, each in personal], axis=0) if personal else NOTHING_PERSONAL)
+        score = self._score(codes, reduce(np.add, [each for _, each in personal]) if personal else NOTHING_PERSONAL)
         masked: dict[int, tuple[list[Finding], Codes]] = {}
         earned: dict[int, float] = {}
         for disease in sorted(self._masked(evidence)):
@@ -513,8 +514,11 @@ class Ranker:
 
     def _common(self, explained: Explained) -> tuple[CommonExplanation, ...]:
         """Common explanations that hold at least one percent of the posterior, the most probable first."""
-        shown = np.flatnonzero(explained.p_common >= COMMON_SHOWN).tolist()
-        found = [CommonExplanation(COMMON_CONDITIONS[each].name, float(explained.p_common[each])) for each in shown]
+        found = [
+            CommonExplanation(condition.name, posterior)
+            for condition, posterior in zip(COMMON_CONDITIONS, explained.p_common.tolist(), strict=True)
+            if posterior >= COMMON_SHOWN
+        ]
         return tuple(sorted(found, key=lambda each: (-each.posterior, each.name)))
 
 
@@ -714,13 +718,13 @@ def _denial(probability, common, belief):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _place(start, disease, term, wanted):  # type: ignore[no-untyped-def]
-    low, high = start[term], start[term + 1]
-    while low < high:
-        middle = (low + high) // 2
-        if disease[middle] < wanted:
-            low = middle + 1
-        else:
-            high = middle
+    low = start[term]
+    left = start[term + 1] - low
+    while left > 0:  # without a branch that depends on what is read: such a branch is guessed wrong every other time
+        half = left // 2
+        below = disease[low + half] < wanted
+        low = low + half + 1 if below else low
+        left = left - half - 1 if below else half
     return low if low < start[term + 1] and disease[low] == wanted else -1
 
 
@@ -760,12 +764,13 @@ def _missing(  # type: ignore[no-untyped-def]
     """
     seen = np.zeros(len(phenotypic), np.bool_)
     denied = np.zeros(len(phenotypic), np.bool_)
+    any_denied = False
     for i in range(len(terms)):
         if present[i]:
             for k in range(ancestor_start[terms[i]], ancestor_start[terms[i] + 1]):
                 seen[ancestor[k]] = True
         else:
-            denied[terms[i]] = True
+            denied[terms[i]] = any_denied = True
     wanted = expected.shape[1]
     share = np.zeros(wanted)
     for j in range(len(diseases)):
@@ -784,11 +789,14 @@ def _missing(  # type: ignore[no-untyped-def]
                     place -= 1
                 share[place] = p
                 expected[j, place] = term
-            ruled_out = False
-            for k in range(ancestor_start[term], ancestor_start[term + 1]):
-                ruled_out |= denied[ancestor[k]]
             common = background[term]
-            if ruled_out or common >= p:
+            if common >= p:
+                continue
+            ruled_out = False
+            if any_denied:
+                for k in range(ancestor_start[term], ancestor_start[term + 1]):
+                    ruled_out |= denied[ancestor[k]]
+            if ruled_out:
                 continue
             if_present = np.log(noise + (1.0 - noise) * (gain * p / common + smoothing) / crowding[d])
             if_absent = np.log((1.0 - p) / (1.0 - common))
