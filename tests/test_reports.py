@@ -237,10 +237,21 @@ def test_expected_findings_are_absent_or_never_looked_for() -> None:
 def test_risk_is_a_word_and_never_a_percentage() -> None:
     patient = alerted_patient(1)
     first = dataclasses.replace(patient.diseases[0], posterior=0.7312, expected=())
-    text = patient_report(only(dataclasses.replace(patient, diseases=(first,))))
+    text = patient_report(only(dataclasses.replace(patient, diseases=(first,), p_any=0.8451)))
     assert "risk-high" in text
     body = page_of(text).find(".//main").text_content()
-    assert not re.search(r"0\.73|73", body.replace(patient.key, ""))
+    assert not re.search(r"0\.73|73|0\.84|84\.5", body.replace(patient.key, ""))
+
+
+@pytest.mark.parametrize(("p_any", "word"), [(0.8, "high"), (0.009, "low"), (0.002, "low"), (None, "not told")])
+def test_the_risk_of_an_alert_is_that_of_any_rare_disease_and_never_negligible(p_any: float | None, word: str) -> None:
+    patient = alerted_patient(1)
+    first = dataclasses.replace(patient.diseases[0], posterior=0.0004)
+    page = page_of(patient_report(only(dataclasses.replace(patient, diseases=(first,), p_any=p_any))))
+    (row,) = page.xpath("//table[contains(@class, 'index')]/tbody/tr")
+    assert text_of(row.xpath("td[4]")[0]) == word
+    assert f"risk {word}" in text_of(page.xpath("//dl[contains(@class, 'facts')]")[0])
+    assert "negligible" not in text_of(page)
 
 
 @pytest.mark.parametrize(("posterior", "word"), [(1, "high"), (0.5, "high"), (0.49, "moderate"), (0.1, "moderate"),
@@ -511,6 +522,24 @@ def test_what_was_not_measured_is_not_zero() -> None:
     assert "The leak gate was not run." in told
     assert "Recall of the suspicion detector: not measured" in told
     assert "The nulls were not computed for this run." in told
+
+
+def test_a_rate_of_a_short_run_is_not_shown_and_a_short_look_is_said() -> None:
+    short = {**outcome_sample(), "person_years": 2.0, "false_alerts_per_1000_12m": 0.0, "episodes_per_1000_py": 0.0,
+             "ci95": {"false_alerts_per_1000_12m": [0, 1845], "episodes_per_1000_py": [0, 1845]}}  # fmt: skip
+    for figure in figures.headlines(short, 240, 1)[4:]:
+        assert (figure.value, figure.interval, figure.blank) == ("not shown", "", True)
+        assert figure.counted == "fewer than 10 patient-years were followed, too few for a rate"
+    longer = short | {"person_years": 40.0, "burden": {"false_alerts_per_1000_12m": {"followed_days_max": 61}}}
+    assert figures.headlines(longer, 240, 1)[4].counted == "of 240 patients, followed for 61 days at most"
+    report = dataclasses.replace(summary_report_sample(), outcome=short)
+    assert "1,845" not in summary_report(report)
+
+
+def test_few_false_alerts_of_real_patients_are_hidden_wherever_they_would_stand() -> None:
+    few = {**outcome_sample(), "false_alerts_per_1000_12m": 3.7}
+    told = text_of(page_of(summary_report(dataclasses.replace(summary_report_sample("real"), outcome=few))))
+    assert "3.7" not in told
 
 
 def test_no_case_prioritised_is_no_lead_rather_than_unmeasured() -> None:

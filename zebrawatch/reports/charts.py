@@ -97,6 +97,7 @@ class Charts:
                 for row in self.suspicions.get(subject, [])
             ),
             death=version["death_time"].date() if version["death_time"] else None,
+            p_any=self._shown(subject)["p_any"],
         )
 
     def _name(self, disease_id: str | None) -> str | None:
@@ -204,9 +205,13 @@ class Charts:
         scores = [row for row in self.candidates.get(subject, []) if row["night"] <= read]
         return self.readings.of(subject, read, _ranked(scores), sources)
 
+    def _shown(self, subject: int) -> Mapping[str, Any]:
+        """The row of `flags` that last showed a list."""
+        return max((row for row in self.flags[subject] if row["action"] != "withdraw"), key=lambda row: row["night"])
+
     def _last_shown(self, subject: int) -> list[Mapping[str, Any]]:
         """The scores that the list last shown comes from, by rank."""
-        shown = max((row for row in self.flags[subject] if row["action"] != "withdraw"), key=lambda row: row["night"])
+        shown = self._shown(subject)
         names = {one["disease_id"] for one in shown["shown"]}
         scores = [row for row in self.candidates.get(subject, []) if row["night"] <= shown["night"]]
         night = max((row["night"] for row in scores if row["disease_id"] in names), default=None)
@@ -219,7 +224,7 @@ class Charts:
         findings: Mapping[tuple[str, str], page.Finding],
     ) -> tuple[page.RankedDisease, ...]:
         """The diseases of the list last shown, in its order, as scored on that night."""
-        shown = max((row for row in self.flags[subject] if row["action"] != "withdraw"), key=lambda row: row["night"])
+        shown = self._shown(subject)
         places = {one["disease_id"]: place for place, one in enumerate(shown["shown"], start=1)}
         ranked = sorted(
             (row for row in scores if row["disease_id"] in places), key=lambda row: places[row["disease_id"]]

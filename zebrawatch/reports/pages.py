@@ -29,7 +29,7 @@ from zebrawatch.reports.data import (
     RowCount,
     SummaryReport,
 )
-from zebrawatch.reports.risk import MEANING, percent, risk_word
+from zebrawatch.reports.risk import MEANING, alert_risk, percent
 from zebrawatch.reports.statement import statement
 from zebrawatch.reports.suppression import floor_of, share_may_show, shown_apart, shown_count, shown_parts
 from zebrawatch.reports.timeline import mark_name, timeline
@@ -105,7 +105,7 @@ def summary_context(report: SummaryReport) -> dict[str, Any]:
         "rows": _rows(report, floor),
         "thinned": len(curve) < len(report.cumulative),
         "floor": floor,
-        "reference": reference.radar_beside(report.outcome, floor),
+        "reference": reference.radar_beside(report.outcome, report.patients, floor),
         "took": None if report.seconds is None else f"The run took {_duration(report.seconds)}.",
         "statement": statement(report.provenance),
         "style": _style(),
@@ -326,8 +326,12 @@ def _state(view: PatientView) -> Markup:
     )
 
 
-def _risk(disease: RankedDisease) -> str:
-    return risk_word(disease.posterior)
+def _risk(view: PatientView) -> Markup:
+    """A word for the risk of any listed rare disease, which is what raised the alert."""
+    if view.patient.p_any is None:
+        return Markup('<span class="muted">not told</span>')
+    word = alert_risk(view.patient.p_any)
+    return Markup('<span class="risk risk-{}">{}</span>').format(word, word)
 
 
 def _events(patient: AlertedPatient) -> tuple[EventRow, ...]:
