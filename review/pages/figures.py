@@ -22,7 +22,7 @@ from review.database import AUDIT_TRAIL, DatabaseError, reading
 from review.readings import ANSWERS, FINAL
 from review.sessions import Session
 from review.web import AREAS, HEADERS, Site, address_of, guarded, message, page, site_of
-from zebrawatch.reports.figures import headlines
+from zebrawatch.reports.figures import gate_words, headlines
 from zebrawatch.reports.suppression import floor_of, shown_count
 
 EVENTS_A_PAGE = 50
@@ -42,11 +42,12 @@ def dashboard(request: Request, session: Session, _form: FormData) -> Response:
     patients = len(snapshot.patients) if snapshot else 0
     whole = _published(site)
     main = whole.css_first("main") if whole else None
+    gate, held = gate_words(result)
     return page(
         request, "dashboard.html", session, published=Markup(main.inner_html) if main and main.inner_html else None,
         figures=headlines(result, patients, floor) if result else (),
         night=snapshot.night if snapshot else None, report=folder is not None,
-        screened=shown_count(patients, floor), floor=floor,
+        screened=shown_count(patients, floor), floor=floor, gate=gate, held=held,
     )  # fmt: skip
 
 
