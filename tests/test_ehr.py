@@ -233,6 +233,13 @@ def test_what_cannot_be_written_is_said_in_one_sentence(facts: dict[str, Any], w
     assert isinstance(error.value, ZebrawatchError)
 
 
+def test_what_a_clinician_confirmed_is_not_called_negligible() -> None:
+    risk = write_bundle(flag("k", risk="negligible"))["entry"][0]["resource"]
+    assert risk["prediction"][0]["qualitativeRisk"]["coding"][0]["code"] == "low"
+    assert "at least 'low' for what a clinician confirmed" in risk["prediction"][0]["rationale"]
+    assert "negligible" not in json.dumps(risk)
+
+
 def test_what_we_wrote_is_dropped_and_counted_when_it_comes_back(server: Sekmet, outbox: sa.Engine) -> None:
     put(outbox, 11)
     with EhrServer(server.url) as ehr:

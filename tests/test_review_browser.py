@@ -162,7 +162,7 @@ def test_pages_fit_are_silent_and_accessible(browser: api.Browser, address: str,
     for login, paths in (
         ("", ["/login"]),
         ("ada", ["/worklist", f"/flags/{review_lake.WITHDRAWN}:2024-09-01", "/account"]),
-        ("aud", [f"/flags/{HUNTER_FLAG}", "/audit", "/agreement"]),
+        ("aud", [f"/flags/{HUNTER_FLAG}", "/audit", "/agreement", "/policy"]),
         ("adm", ["/accounts", "/dashboard"]),
     ):
         if login:

@@ -266,8 +266,8 @@ def _narrative(flag: ConfirmedFlag) -> dict[str, str]:
     from xml.sax.saxutils import escape
 
     words = (
-        f"Rare-disease screen of {flag.night}: {flag.disease_name}, risk {_word(flag)}. Chart read and flag confirmed by "
-        f"{flag.clinician}. {flag.statement}"
+        f"Rare-disease screen of {flag.night}: {flag.disease_name}, risk {_word(flag)}. Chart read and flag confirmed "
+        f"by {flag.clinician}. {flag.statement}"
     )
     return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><p>{escape(words)}</p></div>'}
 

@@ -214,9 +214,9 @@ class AlertedPatient:
     `episodes` in order of time, at least one; the last is the one explained. `findings` are all findings about the
     patient, each at first appearance; those with `known_night` equal to the raise's night are shown as new. `diseases`
     are the K shown, by rank. `p_any` is the uncalibrated share of all listed rare diseases together when that list was
-    shown (0 to 1): shown as a word, never as a figure. `percentage` is P(any listed rare disease is confirmed within 24 months) in percent, where
-    the site has events enough to say so, and `percentage_from` what it was checked on. `previous_p_note`
-    says in words what the score did before ("below the threshold since 2024-02-11"), where known.
+    shown (0 to 1): shown as a word, never as a figure. `percentage` is P(any listed rare disease is confirmed within 24
+    months) in percent, where the site has events enough to say so, and `percentage_from` what it was checked on.
+    `previous_p_note` says in words what the score did before ("below the threshold since 2024-02-11"), where known.
     """
 
     key: str
