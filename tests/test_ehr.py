@@ -179,7 +179,8 @@ def test_a_dead_server_loses_nothing(server: Sekmet, outbox: sa.Engine) -> None:
     assert (first.done, first.waiting, first.failed) == (0, 3, 0)
     assert "gives no answer" in first.lines[0]
     assert [row["attempts"] for row in rows(outbox)] == [2, 0, 1]  # the pause of the first lets the third be tried
-    assert (len(early.lines), second.waiting) == (1, 3)
+    assert "tried 1 times, waits until 2025-06-30 09:01 UTC" in early.lines[0]
+    assert (len(early.lines), second.waiting) == (2, 3)
     with EhrServer(server.url) as ehr:
         assert send(outbox, ehr, compose, at_once=True).done == 3
     assert [one["status"] for one in stored(server, "RiskAssessment", 6)] == ["entered-in-error"]

@@ -332,8 +332,8 @@ def test_findings_are_drawn_at_first_appearance() -> None:
     page = html.fragment_fromstring(str(timeline(patient)))
     dots = [mark for mark in page.xpath("//circle") if "finding" in mark.get("class")]
     assert [(text_of(mark), mark.get("cx")) for mark in dots] == [
-        ("2021-01-01 Depression (Primary care visit)", "1.50%"),
-        ("2025-12-31 Tremor (Primary care visit)", "97.50%"),
+        ("2021-01-01 Depression (Primary care visit)", "1.5%"),
+        ("2025-12-31 Tremor (Primary care visit)", "97.5%"),
     ]
 
 

@@ -18,6 +18,11 @@ from zebrawatch.reports.pages import deciding
 from zebrawatch.reports.readings import Readings
 
 EXPECTED_LISTED = 8  # frequent findings of a disease that are named as absent; more would bury the rest
+ENCOUNTERS = {
+    "AMB": "outpatient visit", "VR": "virtual visit", "HH": "home visit", "EMER": "emergency", "OBSENC": "observation",
+    "IMP": "inpatient stay", "ACUTE": "inpatient stay", "NONAC": "inpatient stay", "SS": "short stay", "PRENC": "visit",
+}  # fmt: skip
+"""Classes of an encounter (v3-ActCode) in words."""
 NOTE_COLUMNS = (
     *("subject_id", "note_id", "text", "type_display", "author_role", "event_time", "known_night", "deleted"),
     "resource_type",
@@ -280,12 +285,15 @@ class Charts:
         return (page.CommonExplanation(name, explained, "by the evidence arm"),)
 
     def _encounters(self, events: Sequence[Mapping[str, Any]]) -> Iterable[page.Encounter]:
-        seen = set()
+        """A mark an encounter; its class stands in one of the rows it was read into, the reason for it in others."""
+        found: dict[str, page.Encounter] = {}
         for row in events:
-            start = _day(row["event_time"])
-            if row["resource_type"] == "Encounter" and start and row["event_id"].split("#")[0] not in seen:
-                seen.add(row["event_id"].split("#")[0])
-                yield page.Encounter(start, None, row["category"] or "visit")
+            start, name = _day(row["event_time"]), row["event_id"].split("#")[0]
+            if row["resource_type"] == "Encounter" and start:
+                kind = ENCOUNTERS.get(row["category"] or "")
+                if kind or name not in found:
+                    found[name] = page.Encounter(start, None, kind or "visit")
+        yield from found.values()
 
     def _notes(self, notes: Sequence[Mapping[str, Any]]) -> Iterable[page.NoteMark]:
         for row in notes:

@@ -191,8 +191,7 @@ def deciding(test: NextTest | None, genes: Sequence[str]) -> str:
 
 def _legend(kind: str) -> Markup:
     return Markup(
-        '<svg width="12" height="12" aria-hidden="true" focusable="false">'
-        '<circle class="{}" cx="6" cy="6" r="4"/></svg>'
+        '<svg width="12" height="12" aria-hidden="true"><circle class="{}" cx="6" cy="6" r="4"/></svg>'
     ).format(kind)
 
 
