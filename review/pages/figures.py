@@ -259,7 +259,7 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
         for one in entities
         if one.get("what", {}).get("identifier", {}).get("system") == "urn:zebrawatch:subject"
     ]
-    facts = [f"{d['type']}: {d['valueString']}" for one in entities for d in one.get("detail", [])]
+    facts = [f"{d['type'].replace('_', ' ')}: {d['valueString']}" for one in entities for d in one.get("detail", [])]
     address = event["agent"][0].get("network", {}).get("address", "")
     return {**row, "patients": patients, "facts": facts, "address": address}
 
