@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.commands.options import ConfigOption, JsonOption, LakeOption, open_lake, settings
+from zebrawatch.reports.figures import FEWEST_YEARS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,12 +163,18 @@ def _compared(columns: Mapping[str, Stretch]) -> dict[str, list[str]]:
         "patients": [f"{one.patients:,}" for one in listed],
         "new alerts": [f"{one.alerts:,}" for one in listed],
         "new alerts a week": [_measured(one.alerts_per_week, 2) for one in listed],
-        "false alerts per 1,000 in 12 months": [_measured(one.false_per_1000, 1) for one in listed],
-        "new alerts per 1,000 patient-years": [_measured(one.episodes_per_1000_py, 1) for one in listed],
+        "patient-years": [f"{one.person_years:,.1f}" for one in listed],
+        "false alerts per 1,000 in 12 months": [_rate(one, one.false_per_1000) for one in listed],
+        "new alerts per 1,000 patient-years": [_rate(one, one.episodes_per_1000_py) for one in listed],
         "at-risk pairs shown before suspicion": [
             f"{one.prioritised} of {one.at_risk}" if one.at_risk else "-" for one in listed
         ],
     }
+
+
+def _rate(over: Stretch, one: Measured) -> str:
+    """A rate, where patients were followed long enough for one; its upper end could exceed an alert each otherwise."""
+    return _measured(one, 1) if over.person_years >= FEWEST_YEARS else "too few patient-years"
 
 
 def _measured(one: Measured, digits: int) -> str:
