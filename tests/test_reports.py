@@ -24,6 +24,7 @@ from report_samples import (
 )
 
 from zebrawatch.reports import figures
+from zebrawatch.reports.charts import finding_weighed
 from zebrawatch.reports.data import (
     AlertedPatient,
     BurdenPoint,
@@ -210,6 +211,36 @@ def test_why_now_tells_what_was_new_that_night() -> None:
     ]
     assert page.xpath("//ul[@class='quotes']//mark")[0].text == "shaking"
     assert "1 stands on 2025-12-31" in text_of(page.find(".//header"))
+
+
+def test_a_weight_rests_on_the_finding_in_its_own_source() -> None:
+    history = finding("Coma", known_night=date(2021, 11, 1), assertion="historical")
+    history = dataclasses.replace(history, source=dataclasses.replace(history.source, source_id="note/1"))
+    later = dataclasses.replace(history, assertion="present", known_night=date(2023, 11, 2),
+                                source=dataclasses.replace(history.source, source_id="note/9"))  # fmt: skip
+    term = history.hpo_id
+    findings = {(term, "present"): later, (term, "historical"): history}
+    weighed = {"hpo_id": term, "assertion": "present", "source_id": "note/1"}
+    assert finding_weighed(weighed, findings) is history
+    assert finding_weighed(weighed | {"source_id": "note/9"}, findings) is later
+    assert finding_weighed(weighed | {"source_id": "gone"}, findings) is later
+    assert finding_weighed(weighed | {"hpo_id": "HP:0000001"}, findings) is None
+    assert finding_weighed(weighed | {"assertion": "negated"}, {(term, "negated"): later}) is later
+
+
+def test_why_now_puts_the_weightiest_first_and_folds_what_weighs_nothing() -> None:
+    night = date(2024, 5, 2)
+    light, heavy, none = (finding(name, known_night=night) for name in ("Cough", "Tremor", "Rash"))
+    base = alerted_patient(2)
+    parts = (Contribution("Cough", 0.2, light), Contribution("Tremor", -1.1, heavy), Contribution("Rash", 0.001, none))
+    disease = RankedDisease(1, "OMIM:277900", "Wilson disease", 1.4, 0.2, parts)
+    episode = dataclasses.replace(base.episodes[-1], raised=night, withdrawn=None, reason=None)
+    patient = dataclasses.replace(base, episodes=(episode,), findings=(none, light, heavy), diseases=(disease,))
+    page = page_of(patient_report(only(patient)))
+    told = [text_of(one) for one in page.xpath("//h4[.='Why now']/following-sibling::ul[1]/li/strong")]
+    assert told == ["Tremor", "Cough"]
+    (folded,) = page.xpath("//h4[.='Why now']/following-sibling::details[1]")
+    assert text_of(folded).startswith("1 more, without weight for Wilson disease") and "Rash" in text_of(folded)
 
 
 def test_evidence_is_weighed_for_and_against() -> None:
@@ -565,6 +596,13 @@ def test_a_result_counts_against_its_worst_null() -> None:
     assert figures.against_nulls(weak, 1)[0].clear is False
     text = summary_report(dataclasses.replace(summary_report_sample(), outcome=weak))
     assert "Does not count: the lower bound of observed − worst null is not above zero." in text
+
+
+def test_a_broken_gate_is_said_at_the_top() -> None:
+    broken = {**outcome_sample(), "leak_gate": {"leaks": 2, "documents": 452}}
+    page = page_of(summary_report(dataclasses.replace(summary_report_sample(), outcome=broken)))
+    assert "The leak gate did not hold" in text_of(page.find(".//header"))
+    assert "leak gate" not in text_of(page_of(summary_report(summary_report_sample())).find(".//header"))
 
 
 def test_a_broken_gate_is_said_aloud() -> None:

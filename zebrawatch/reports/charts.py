@@ -245,7 +245,7 @@ class Charts:
                     page.Contribution(
                         one["label"],
                         one["log10_lr"],
-                        findings.get((one["hpo_id"], one["assertion"])) or findings.get((one["hpo_id"], "historical")),
+                        finding_weighed(one, findings),
                         one["matched_label"] if one["matched_id"] != one["hpo_id"] else None,
                     )
                     for one in row["contributions"]
@@ -316,6 +316,19 @@ class Charts:
                     f"{row['numeric_value']:g} {row['unit'] or ''}".strip(),
                     row["interpretation"],
                 )
+
+
+def finding_weighed(
+    weighed: Mapping[str, Any], findings: Mapping[tuple[str, str], page.Finding]
+) -> page.Finding | None:
+    """The finding that a score's contribution rests on: of its term, the one in its own source, else of its assertion.
+
+    A finding told first as history and later as present weighs from the first of them.
+    """
+    term, assertion = weighed["hpo_id"], weighed["assertion"]
+    of_term = [findings.get((term, each)) for each in (assertion, "historical")]
+    told = [finding for finding in of_term if finding is not None]
+    return next((one for one in told if one.source.source_id == weighed["source_id"]), told[0] if told else None)
 
 
 def _by_subject(rows: Iterable[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:

@@ -253,6 +253,9 @@ class PatientView:
     quoted: frozenset[Finding]
     first: RankedDisease | None
     new: tuple[Finding, ...]
+    """What became known on the night of the raise; what weighs most for the first disease first."""
+    weighty: int
+    """How many of `new` weigh anything for it."""
     changed: bool
     new_words: str
     events: tuple[EventRow, ...]
@@ -268,7 +271,7 @@ def view_of(patient: AlertedPatient) -> PatientView:
 def _view(patient: AlertedPatient, length: int) -> PatientView:
     episode = patient.episodes[-1]
     first = patient.diseases[0] if patient.diseases else None
-    new = tuple(finding for finding in patient.findings if finding.known_night == episode.raised)
+    new, weighty = _new(patient, first, episode.raised)
     weights = [part.log10_lr for disease in patient.diseases for part in disease.contributions] or [0.0]
     return PatientView(
         patient,
@@ -278,12 +281,24 @@ def _view(patient: AlertedPatient, length: int) -> PatientView:
         frozenset(part.finding for part in first.contributions if part.finding) if first else frozenset(),
         first,
         new,
+        weighty,
         any(each.shown_changes for each in patient.episodes),
         _new_in_words(new, first, episode),
         _events(patient),
         max([*weights, 0.0]),
         min([*weights, 0.0]),
     )
+
+
+def _new(patient: AlertedPatient, first: RankedDisease | None, night: date) -> tuple[tuple[Finding, ...], int]:
+    """Findings that became known on a night, weightiest for the first disease first, and how many of them weigh."""
+    weights: dict[Finding, float] = {}
+    for part in first.contributions if first else ():
+        if part.finding:
+            weights[part.finding] = max(weights.get(part.finding, 0.0), abs(part.log10_lr))
+    found = [finding for finding in patient.findings if finding.known_night == night]
+    found.sort(key=lambda finding: -weights.get(finding, 0.0))
+    return tuple(found), sum(weights.get(finding, 0.0) >= 0.005 for finding in found)
 
 
 def _key_length(keys: Sequence[str]) -> int:
