@@ -19,6 +19,7 @@ from connectors import knowledge_files
 from connectors.configuration import Configuration, site_key
 from connectors.lake import Lake, Written
 from connectors.manifest import Manifest
+from connectors.policies import policies_of
 from connectors.pulls import Pull, pulls_of, write_clock
 from connectors.spark import session
 from connectors.vllm_batch import BatchReport, Launch
@@ -38,7 +39,7 @@ from zebrawatch.reasoning.fusion import FittedFusion, read_fusion
 from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
 from zebrawatch.screen.alerts import AlertPolicy
 from zebrawatch.screen.naming import NamingSet, read_groups
-from zebrawatch.screen.policy import PolicyHistory, read_policy
+from zebrawatch.screen.policy import PolicyHistory
 from zebrawatch.timeline.rows import PullRows
 
 if TYPE_CHECKING:
@@ -65,19 +66,6 @@ def code_digest(*packages: ModuleType, without: Collection[str] = ()) -> str:
             if path.name not in without:
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def policies_of(configuration: Configuration, knowledge: Knowledge, file: str | None = None) -> PolicyHistory:
-    """The alert policy of the configuration: a policy file (or `file` in its place), else the section's own keys.
-
-    Diseases are named by any of their ids; ConfigurationError where one is none that the knowledge lists.
-    """
-    keys = configuration.policy
-    if file or keys.file:
-        canonical = {each: disease.id for disease in knowledge.diseases for each in disease.ids}
-        return read_policy(Path(file or keys.file), canonical)
-    policy = AlertPolicy(keys.threshold, keys.shown, keys.persistence_nights, keys.same_episode_days)
-    return PolicyHistory.always(policy, frozenset(keys.diseases_never_screened))
 
 
 def context_of(

@@ -10,9 +10,10 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from assets.night_run import NightRun, policies_of
+from assets.night_run import NightRun
 from connectors.configuration import Configuration
 from connectors.lake import Lake
+from connectors.policies import policies_of
 from zebrawatch.errors import LakeError
 from zebrawatch.nights import NightRange
 from zebrawatch.schemas import CANDIDATES, FLAGS, PATIENTS, SUSPICIONS

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zebrawatch.reports.dashboard import dashboard_page
-from zebrawatch.reports.published import Published
+from zebrawatch.reports.published import DICTIONARY, Published
 
 DATABASE = "published.duckdb"
 PAGE = "dashboard.html"
@@ -28,7 +28,7 @@ def write_published(published: Published, folder: Path) -> Path:
     """
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     partial.mkdir(parents=True)
-    tables = {**published.tables, "data_dictionary": published.dictionary}
+    tables = {**published.tables, DICTIONARY: published.dictionary}
     for name, table in tables.items():
         pq.write_table(table, partial / f"{name}.parquet")
     _database(tables, partial / DATABASE)

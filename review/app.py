@@ -51,6 +51,7 @@ ROUTES = [
     Route("/dashboard/published.css", figures.published_style),
     Route("/dashboard/summary", figures.summary),
     Route("/agreement", figures.agreement),
+    Route("/policy", figures.policy),
     Route("/accounts", figures.accounts_page, methods=["GET", "POST"]),
     Route("/audit", figures.audit),
     Route("/audit/export", figures.audit_export),

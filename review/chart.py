@@ -306,9 +306,12 @@ def _lines(events: Iterable[Row], types: Sequence[str], zone: ZoneInfo) -> tuple
     return tuple(sorted(found.values(), key=lambda line: str(line.day), reverse=True))
 
 
+_PLAIN = ("confirmed", "completed", "order completed", "order active", "active")
+
+
 def _status(row: Row) -> str:
     status = str(row["status"] or "")
-    return "" if status in ("confirmed", "completed", "order completed", "order active", "active") else status
+    return "" if status.removeprefix("instance-") in _PLAIN else status
 
 
 def _family(events: Iterable[Row]) -> tuple[Line, ...]:

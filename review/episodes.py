@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from review.records import Row, Snapshot
-from zebrawatch.reports.risk import risk_word
+from zebrawatch.reports.risk import alert_risk, risk_word
 
 SAMPLE = "sample"
 
@@ -57,7 +57,7 @@ class Alert:
     @property
     def risk(self) -> str:
         """A word for the risk of any listed rare disease."""
-        return risk_word(min(max(self.p_any, 0.0), 1.0))
+        return alert_risk(self.p_any)
 
     @property
     def read_on(self) -> date:

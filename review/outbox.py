@@ -179,6 +179,9 @@ def send(
     for letter in letters:
         due = at_once or letter.due <= moment
         if dead or not due or letter.flag_id in held:
+            if not due:
+                tried = f"tried {letter.attempts} times, waits until {letter.due:%Y-%m-%d %H:%M} UTC"
+                lines.append(f"{letter.key}: {tried}")
             held.add(letter.flag_id)
             continue
         try:

@@ -36,16 +36,16 @@ LARGEST_FORM = 64 * 1024
 COOKIE, PRE_COOKIE = "zebrawatch_session", "zebrawatch_form"
 
 AREAS: Mapping[str, tuple[str, ...]] = {
-    "reviewer": ("worklist",),
-    "auditor": ("worklist", "audit", "agreement", "dashboard"),
+    "reviewer": ("worklist", "policy"),
+    "auditor": ("worklist", "audit", "agreement", "dashboard", "policy"),
     "dashboard": ("dashboard",),
-    "admin": ("accounts", "agreement", "dashboard"),
+    "admin": ("accounts", "agreement", "dashboard", "policy"),
 }
 """What each role sees. An auditor reads charts and decides nothing; an admin and the dashboard see no patient."""
 
 AREA_NAMES = {
     "worklist": "Worklist", "audit": "Audit trail", "agreement": "Agreement", "dashboard": "Dashboard",
-    "accounts": "Accounts",
+    "accounts": "Accounts", "policy": "Policy",
 }  # fmt: skip
 
 HEADERS = {

@@ -391,6 +391,7 @@ def alerted_patient(number: int, seed: int = 7) -> AlertedPatient:
         common_explanations=(picture.common,) if picture.common else (),
         death=None,
         previous_p_note="below the threshold on all 41 scored nights before" if number % 2 == 0 else None,
+        p_any=(0.009, 0.2, 0.7)[number % 3],
     )
 
 

@@ -1,7 +1,7 @@
-"""Pictures of the review application for the documentation, from a demo lake (made data).
+"""Pictures of reports and review application for the documentation, from a demo lake (made data).
 
-`python tests/review_pictures.py LAKE [OUT]` opens the application over the lake with a database of its own in a
-temporary folder, and writes docs/pictures/review-*.png.
+`python tests/review_pictures.py LAKE [OUT]` opens the last night's reports, and the application over the lake with a
+database of its own in a temporary folder, and writes docs/pictures/*.png.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -19,11 +19,13 @@ import review_lake
 from connectors.configuration import load, replaced
 from review import accounts
 from review.app import make_site
-from review.episodes import alerts_on
+from review.episodes import Alert, alerts_on
+from review.pages.figures import last_report
 from review.web import Site
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 PASSWORD = "only for these pictures"
+SHORT = 30
 
 
 def main(lake: Path, out: Path) -> None:
@@ -42,25 +44,46 @@ def main(lake: Path, out: Path) -> None:
                 page = context.new_page()
                 _log_in(page, address, role)
                 page.goto(address + path)
-                if name in ("patient", "dark"):
+                if name == "patient":
                     page.locator("ul.weights a").first.click()
                 _write(page, out / f"review-{name}.png")
                 context.close()
+            _reports(browser, site, out)
             browser.close()
 
 
-def _wanted(site: Site) -> list[tuple[str, str, str, int, str, int]]:
+def _reports(browser: Browser, site: Site, out: Path) -> None:
+    """The summary from its top, and one patient of the patient-level report."""
+    folder = last_report(site)
+    if folder is None:
+        sys.exit("The lake holds no reports.")
+    page = browser.new_page(viewport={"width": 1280, "height": 1500}, color_scheme="light")
+    page.goto((folder / "summary.html").resolve().as_uri())
+    _write(page, out / "summary.png")
+    page.set_viewport_size({"width": 1280, "height": 1150})
+    page.goto((folder / "patients.html").resolve().as_uri())
+    key = f"{_heaviest(site).subject_id:016x}"
+    patient = page.locator("details.patient", has=page.locator(f"[id='p-{key}']"))
+    patient.evaluate("one => { one.open = true; one.scrollIntoView(); }")
+    _write(page, out / "patients.png")
+    page.close()
+
+
+def _heaviest(site: Site) -> Alert:
+    """The alert whose first disease weighs most, of those whose name is short enough for a picture."""
     snapshot = site.records.snapshot()
     assert snapshot is not None
-    alert = max(alerts_on(snapshot, snapshot.night), key=lambda one: (one.diseases[0].log10_lr, one.flag_id))
+    short = [one for one in alerts_on(snapshot, snapshot.night) if len(one.diseases[0].name) <= SHORT]
+    return max(short, key=lambda one: (one.diseases[0].log10_lr, one.flag_id))
+
+
+def _wanted(site: Site) -> list[tuple[str, str, str, int, str, int]]:
+    alert = _heaviest(site)
     chart, standing = f"/flags/{alert.flag_id}", f"/worklist?night={alert.read_on}"
     return [
-        ("worklist", "reviewer", standing, 1280, "light", 520),
-        ("chart", "reviewer", chart, 1280, "light", 860),
+        ("worklist", "reviewer", standing, 1280, "light", 560),
         ("patient", "auditor", chart, 1280, "light", 1180),
-        ("dark", "auditor", chart, 1280, "dark", 860),
-        ("narrow", "auditor", chart, 390, "light", 844),
-        ("dashboard", "dashboard", "/dashboard", 1280, "light", 860),
+        ("dashboard", "dashboard", "/dashboard", 1280, "light", 1240),
     ]
 
 

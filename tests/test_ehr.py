@@ -179,7 +179,8 @@ def test_a_dead_server_loses_nothing(server: Sekmet, outbox: sa.Engine) -> None:
     assert (first.done, first.waiting, first.failed) == (0, 3, 0)
     assert "gives no answer" in first.lines[0]
     assert [row["attempts"] for row in rows(outbox)] == [2, 0, 1]  # the pause of the first lets the third be tried
-    assert (len(early.lines), second.waiting) == (1, 3)
+    assert "tried 1 times, waits until 2025-06-30 09:01 UTC" in early.lines[0]
+    assert (len(early.lines), second.waiting) == (2, 3)
     with EhrServer(server.url) as ehr:
         assert send(outbox, ehr, compose, at_once=True).done == 3
     assert [one["status"] for one in stored(server, "RiskAssessment", 6)] == ["entered-in-error"]
@@ -231,6 +232,13 @@ def test_what_cannot_be_written_is_said_in_one_sentence(facts: dict[str, Any], w
     with pytest.raises(WriteBackError, match=word) as error:
         write_bundle(flag("k", **facts))
     assert isinstance(error.value, ZebrawatchError)
+
+
+def test_what_a_clinician_confirmed_is_not_called_negligible() -> None:
+    risk = write_bundle(flag("k", risk="negligible"))["entry"][0]["resource"]
+    assert risk["prediction"][0]["qualitativeRisk"]["coding"][0]["code"] == "low"
+    assert "at least 'low' for what a clinician confirmed" in risk["prediction"][0]["rationale"]
+    assert "negligible" not in json.dumps(risk)
 
 
 def test_what_we_wrote_is_dropped_and_counted_when_it_comes_back(server: Sekmet, outbox: sa.Engine) -> None:

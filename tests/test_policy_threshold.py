@@ -25,6 +25,7 @@ from zebrawatch.nights import NightRange
 from zebrawatch.outcome.protocol import Protocol
 from zebrawatch.outcome.summary import Replay
 from zebrawatch.outcome.thresholds import Choice, Trial, Wanted, choose
+from zebrawatch.reports.figures import FEWEST_YEARS
 from zebrawatch.schemas import CANDIDATES, EVENTS, FLAGS, NAMINGS, NOTES, PATIENTS, SUSPICIONS
 from zebrawatch.screen.alerts import AlertPolicy
 from zebrawatch.screen.policy import PolicyEntry, PolicyHistory, as_toml, read_policy
@@ -232,6 +233,9 @@ def test_the_command_prints_an_entry_that_the_policy_file_takes(
     assert figures["fitted_through"] == "2024-01-09"
     assert figures["chosen"]["alerts_per_week"]["value"] <= 0.1
     assert figures["chosen"]["alerts"] > 0
+    (rates,) = (line for line in said.stdout.splitlines() if line.startswith("new alerts per 1,000 patient-years"))
+    years = [figures[name]["person_years"] for name in ("chosen", "judged", "judged_newcomers")]
+    assert rates.count("too few patient-years") == sum(one < FEWEST_YEARS for one in years)
     path = tmp_path / "policy.toml"
     entry = said.stdout[said.stdout.index("[[policy]]") : said.stdout.rindex("\n", 0, said.stdout.rindex("\n{"))]
     path.write_text(entry.replace('by = ""', 'by = "Dr. Ada Okafor"'))

@@ -105,8 +105,46 @@ def test_files_hold_no_row_about_one_person_and_open_in_duckdb(tmp_path: Path) -
         assert database.sql("select alerted from groups where dimension = 'all'").fetchall() == [(30,)]
         told = database.sql("select count(*) from data_dictionary where holds is null or holds = ''").fetchall()
         assert told == [(0,)]
+        listed = set(database.sql('select "table", "column" from data_dictionary').fetchall())
+        there = database.sql("select table_name, column_name, comment from duckdb_columns() where not internal")
+        columns = there.fetchall()
+        assert listed == {(table, column) for table, column, _ in columns}
+        assert all(comment for _, _, comment in columns)
     assert pq.read_table(folder / "groups.parquet").num_rows > 2
     assert "Screening dashboard" in (folder / "dashboard.html").read_text()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 120), st.integers(0, 14)), min_size=1, max_size=12, unique_by=lambda x: x[0]))
+def test_no_hidden_night_follows_from_the_months_and_their_total(raised: list[tuple[int, int]]) -> None:
+    """Nights add up to months and months to all: whoever solves for the hidden ones finds no small one."""
+    nights = [NightCount(DAY0 + timedelta(days=day), 100, count) for day, count in sorted(raised)]
+    table = publish(Population(pd.DataFrame([person(0)]), nights), "Said.", "real", DAY0).tables["nights"].to_pylist()
+    shown = {(row["span"], row["begins"]): row["raised"] for row in table}
+    truth = {("night", one.night): one.raised for one in nights}
+    months: dict[date, list[tuple[str, date]]] = {}
+    for one in nights:
+        months.setdefault(one.night.replace(day=1), []).append(("night", one.night))
+    for month, parts in months.items():
+        truth["month", month] = sum(truth[part] for part in parts)
+    (everything,) = (cell for cell in shown if cell[0] == "all")
+    truth[everything] = sum(one.raised for one in nights)
+    assert all(value is None or value == truth[cell] for cell, value in shown.items())
+    unknown = [cell for cell, value in shown.items() if value is None]
+    place_of = {cell: n for n, cell in enumerate(unknown)}
+    sums = [(("month", month), parts) for month, parts in months.items()]
+    sums.append((everything, [("month", month) for month in months]))
+    matrix = np.zeros((len(sums), len(unknown)))
+    for line, (total, parts) in zip(matrix, sums, strict=True):
+        for cell, sign in [(total, -1), *((part, 1) for part in parts)]:
+            if cell in place_of:
+                line[place_of[cell]] += sign
+    rank = np.linalg.matrix_rank(matrix) if unknown else 0
+    for cell in unknown:
+        unit = np.zeros(len(unknown))
+        unit[place_of[cell]] = 1
+        solved = np.linalg.matrix_rank(np.vstack([matrix, unit])) == rank
+        assert not (solved and 0 < truth[cell] < 11), cell
 
 
 @st.composite

@@ -24,6 +24,7 @@ from report_samples import (
 )
 
 from zebrawatch.reports import figures
+from zebrawatch.reports.charts import finding_weighed
 from zebrawatch.reports.data import (
     AlertedPatient,
     BurdenPoint,
@@ -212,6 +213,36 @@ def test_why_now_tells_what_was_new_that_night() -> None:
     assert "1 stands on 2025-12-31" in text_of(page.find(".//header"))
 
 
+def test_a_weight_rests_on_the_finding_in_its_own_source() -> None:
+    history = finding("Coma", known_night=date(2021, 11, 1), assertion="historical")
+    history = dataclasses.replace(history, source=dataclasses.replace(history.source, source_id="note/1"))
+    later = dataclasses.replace(history, assertion="present", known_night=date(2023, 11, 2),
+                                source=dataclasses.replace(history.source, source_id="note/9"))  # fmt: skip
+    term = history.hpo_id
+    findings = {(term, "present"): later, (term, "historical"): history}
+    weighed = {"hpo_id": term, "assertion": "present", "source_id": "note/1"}
+    assert finding_weighed(weighed, findings) is history
+    assert finding_weighed(weighed | {"source_id": "note/9"}, findings) is later
+    assert finding_weighed(weighed | {"source_id": "gone"}, findings) is later
+    assert finding_weighed(weighed | {"hpo_id": "HP:0000001"}, findings) is None
+    assert finding_weighed(weighed | {"assertion": "negated"}, {(term, "negated"): later}) is later
+
+
+def test_why_now_puts_the_weightiest_first_and_folds_what_weighs_nothing() -> None:
+    night = date(2024, 5, 2)
+    light, heavy, none = (finding(name, known_night=night) for name in ("Cough", "Tremor", "Rash"))
+    base = alerted_patient(2)
+    parts = (Contribution("Cough", 0.2, light), Contribution("Tremor", -1.1, heavy), Contribution("Rash", 0.001, none))
+    disease = RankedDisease(1, "OMIM:277900", "Wilson disease", 1.4, 0.2, parts)
+    episode = dataclasses.replace(base.episodes[-1], raised=night, withdrawn=None, reason=None)
+    patient = dataclasses.replace(base, episodes=(episode,), findings=(none, light, heavy), diseases=(disease,))
+    page = page_of(patient_report(only(patient)))
+    told = [text_of(one) for one in page.xpath("//h4[.='Why now']/following-sibling::ul[1]/li/strong")]
+    assert told == ["Tremor", "Cough"]
+    (folded,) = page.xpath("//h4[.='Why now']/following-sibling::details[1]")
+    assert text_of(folded).startswith("1 more, without weight for Wilson disease") and "Rash" in text_of(folded)
+
+
 def test_evidence_is_weighed_for_and_against() -> None:
     parts = (Contribution("a", 0.2), Contribution("b", -0.9), Contribution("c", 1.5), Contribution("d", 0.001))
     named = dict(weigh(RankedDisease(1, "OMIM:1", "x", 0.8, 0.5, parts)).named)
@@ -237,10 +268,21 @@ def test_expected_findings_are_absent_or_never_looked_for() -> None:
 def test_risk_is_a_word_and_never_a_percentage() -> None:
     patient = alerted_patient(1)
     first = dataclasses.replace(patient.diseases[0], posterior=0.7312, expected=())
-    text = patient_report(only(dataclasses.replace(patient, diseases=(first,))))
+    text = patient_report(only(dataclasses.replace(patient, diseases=(first,), p_any=0.8451)))
     assert "risk-high" in text
     body = page_of(text).find(".//main").text_content()
-    assert not re.search(r"0\.73|73", body.replace(patient.key, ""))
+    assert not re.search(r"0\.73|73|0\.84|84\.5", body.replace(patient.key, ""))
+
+
+@pytest.mark.parametrize(("p_any", "word"), [(0.8, "high"), (0.009, "low"), (0.002, "low"), (None, "not told")])
+def test_the_risk_of_an_alert_is_that_of_any_rare_disease_and_never_negligible(p_any: float | None, word: str) -> None:
+    patient = alerted_patient(1)
+    first = dataclasses.replace(patient.diseases[0], posterior=0.0004)
+    page = page_of(patient_report(only(dataclasses.replace(patient, diseases=(first,), p_any=p_any))))
+    (row,) = page.xpath("//table[contains(@class, 'index')]/tbody/tr")
+    assert text_of(row.xpath("td[4]")[0]) == word
+    assert f"risk {word}" in text_of(page.xpath("//dl[contains(@class, 'facts')]")[0])
+    assert "negligible" not in text_of(page)
 
 
 @pytest.mark.parametrize(("posterior", "word"), [(1, "high"), (0.5, "high"), (0.49, "moderate"), (0.1, "moderate"),
@@ -321,8 +363,8 @@ def test_findings_are_drawn_at_first_appearance() -> None:
     page = html.fragment_fromstring(str(timeline(patient)))
     dots = [mark for mark in page.xpath("//circle") if "finding" in mark.get("class")]
     assert [(text_of(mark), mark.get("cx")) for mark in dots] == [
-        ("2021-01-01 Depression (Primary care visit)", "1.50%"),
-        ("2025-12-31 Tremor (Primary care visit)", "97.50%"),
+        ("2021-01-01 Depression (Primary care visit)", "1.5%"),
+        ("2025-12-31 Tremor (Primary care visit)", "97.5%"),
     ]
 
 
@@ -513,6 +555,24 @@ def test_what_was_not_measured_is_not_zero() -> None:
     assert "The nulls were not computed for this run." in told
 
 
+def test_a_rate_of_a_short_run_is_not_shown_and_a_short_look_is_said() -> None:
+    short = {**outcome_sample(), "person_years": 2.0, "false_alerts_per_1000_12m": 0.0, "episodes_per_1000_py": 0.0,
+             "ci95": {"false_alerts_per_1000_12m": [0, 1845], "episodes_per_1000_py": [0, 1845]}}  # fmt: skip
+    for figure in figures.headlines(short, 240, 1)[4:]:
+        assert (figure.value, figure.interval, figure.blank) == ("not shown", "", True)
+        assert figure.counted == "fewer than 10 patient-years were followed, too few for a rate"
+    longer = short | {"person_years": 40.0, "burden": {"false_alerts_per_1000_12m": {"followed_days_max": 61}}}
+    assert figures.headlines(longer, 240, 1)[4].counted == "of 240 patients, followed for 61 days at most"
+    report = dataclasses.replace(summary_report_sample(), outcome=short)
+    assert "1,845" not in summary_report(report)
+
+
+def test_few_false_alerts_of_real_patients_are_hidden_wherever_they_would_stand() -> None:
+    few = {**outcome_sample(), "false_alerts_per_1000_12m": 3.7}
+    told = text_of(page_of(summary_report(dataclasses.replace(summary_report_sample("real"), outcome=few))))
+    assert "3.7" not in told
+
+
 def test_no_case_prioritised_is_no_lead_rather_than_unmeasured() -> None:
     outcome = {**outcome_sample(), "prioritised_share": 0.0, "lead_days_median": None}
     lead = figures.headlines(outcome, 100, 1)[1]
@@ -536,6 +596,13 @@ def test_a_result_counts_against_its_worst_null() -> None:
     assert figures.against_nulls(weak, 1)[0].clear is False
     text = summary_report(dataclasses.replace(summary_report_sample(), outcome=weak))
     assert "Does not count: the lower bound of observed − worst null is not above zero." in text
+
+
+def test_a_broken_gate_is_said_at_the_top() -> None:
+    broken = {**outcome_sample(), "leak_gate": {"leaks": 2, "documents": 452}}
+    page = page_of(summary_report(dataclasses.replace(summary_report_sample(), outcome=broken)))
+    assert "The leak gate did not hold" in text_of(page.find(".//header"))
+    assert "leak gate" not in text_of(page_of(summary_report(summary_report_sample())).find(".//header"))
 
 
 def test_a_broken_gate_is_said_aloud() -> None:

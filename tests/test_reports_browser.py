@@ -45,11 +45,23 @@ def hostile_report() -> PatientReport:
     )
 
 
+def long_names() -> PatientReport:
+    """A report whose first diseases have names as long as Orphanet's."""
+    report = patient_report_sample(3)
+    name = "Corticosteroid-sensitive mucopolysaccharidosis-like leukoencephalopathy with intracranial calcification"
+    patients = tuple(
+        dataclasses.replace(one, diseases=(dataclasses.replace(one.diseases[0], name=name), *one.diseases[1:]))
+        for one in report.patients
+    )
+    return dataclasses.replace(report, patients=patients)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "patients": lambda: patient_report(patient_report_sample(3)),
     "many": lambda: patient_report(patient_report_sample(200)),
     "a dozen": lambda: patient_report(patient_report_sample(12)),
     "hostile": lambda: patient_report(hostile_report()),
+    "long": lambda: patient_report(long_names()),
     "summary": lambda: summary_report(summary_report_sample()),
     "replay": lambda: replay_report(replay_report_sample()),
     "real": lambda: summary_report(summary_report_sample("real", 9)),
@@ -95,6 +107,28 @@ def test_a_page_is_silent_and_fits(browser: api.Browser, folder: Path, name: str
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("window.caught === undefined")
     assert trouble == []
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_word_of_the_index_is_broken(browser: api.Browser, folder: Path, width: int) -> None:
+    page, _ = opened(browser, folder / "long.html", width)
+    broken = page.evaluate(
+        """() => {
+          const broken = [];
+          const walker = document.createTreeWalker(document.querySelector('table.index tbody'), NodeFilter.SHOW_TEXT);
+          while (walker.nextNode()) {
+            for (const word of walker.currentNode.data.matchAll(/[^\\s-]+/g)) {
+              const range = document.createRange();
+              range.setStart(walker.currentNode, word.index);
+              range.setEnd(walker.currentNode, word.index + word[0].length);
+              if (range.getClientRects().length > 1) broken.push(word[0]);
+            }
+          }
+          return broken;
+        }"""
+    )
+    assert broken == []
     page.close()
 
 

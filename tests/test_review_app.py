@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -19,16 +20,21 @@ import httpx
 import pytest
 import review_lake
 import sqlalchemy as sa
+from lxml import html
 from review_lake import DELETED, FABRY, HUNTER, MERGED, MPS2, UNFLAGGED, WITHDRAWN
 from starlette.testclient import TestClient
 
+from connectors.configuration import replaced
 from connectors.review_database import read_verdicts
 from review import accounts, audit_trail, readings
 from review.app import make_app
 from review.database import AUDIT_TRAIL, OUTBOX, SESSIONS, VERDICTS, DatabaseError, open_database
 from review.episodes import alerts_on
+from review.outbox import Letter, bundle_of, waiting
+from review.records import Snapshot
 from review.web import COOKIE, Site
 from zebrawatch.errors import ConfigurationError, LakeError
+from zebrawatch.fhir.writeback import WriteBackError
 
 HUNTER_FLAG = f"{HUNTER}:2025-06-10"
 PASSWORD = "a long enough password"
@@ -130,12 +136,12 @@ def test_nobody_sees_anything_before_log_in(site: Site) -> None:
     [
         (
             "ada",
-            ["/worklist", f"/flags/{HUNTER_FLAG}"],
+            ["/worklist", f"/flags/{HUNTER_FLAG}", "/policy"],
             ["/audit", "/audit/export", "/agreement", "/dashboard", "/accounts"],
         ),
-        ("aud", ["/worklist", f"/flags/{HUNTER_FLAG}", "/audit", "/agreement", "/dashboard"], ["/accounts"]),
-        ("das", ["/dashboard"], ["/worklist", f"/flags/{HUNTER_FLAG}", "/audit", "/agreement", "/accounts"]),
-        ("adm", ["/accounts", "/agreement", "/dashboard"], ["/worklist", f"/flags/{HUNTER_FLAG}", "/audit"]),
+        ("aud", ["/worklist", f"/flags/{HUNTER_FLAG}", "/audit", "/agreement", "/dashboard", "/policy"], ["/accounts"]),
+        ("das", ["/dashboard"], ["/worklist", f"/flags/{HUNTER_FLAG}", "/audit", "/agreement", "/accounts", "/policy"]),
+        ("adm", ["/accounts", "/agreement", "/dashboard", "/policy"], ["/worklist", f"/flags/{HUNTER_FLAG}", "/audit"]),
     ],
 )
 def test_each_role_sees_only_its_own(site: Site, login: str, open_to: list[str], shut: list[str]) -> None:
@@ -474,6 +480,53 @@ def test_what_was_written_is_taken_back_when_the_alert_falls(site: Site, reason:
     assert outbox(site) == [("write", MPS2), *([("retract", MPS2)] if taken_back else [])]
 
 
+def confirmed(site: Site) -> tuple[Letter, Snapshot]:
+    ada = Person(site, "ada")
+    ada.judge(HUNTER_FLAG, "plausible", "chart")
+    final(ada, "plausible", confirmed="1", disease_id=MPS2)
+    snapshot = site.records.snapshot()
+    assert snapshot is not None
+    (letter,) = waiting(site.engine)
+    return letter, snapshot
+
+
+def test_the_letter_tells_the_ehr_what_the_lake_holds(site: Site) -> None:
+    letter, snapshot = confirmed(site)
+    found = bundle_of(letter, site.records, snapshot, to_portals=False)
+    risk, provenance, task = (entry["resource"] for entry in found["entry"])
+    assert [one["resourceType"] for one in (risk, provenance, task)] == ["RiskAssessment", "Provenance", "Task"]
+    assert risk["subject"] == {"reference": f"Patient/pat-{HUNTER}"}
+    assert [one["reference"] for one in risk["basis"]] == ["DocumentReference/a2", "DocumentReference/a1"]
+    (prediction,) = risk["prediction"]
+    assert prediction["outcome"]["coding"][0]["code"] == MPS2.partition(":")[2]
+    assert prediction["qualitativeRisk"]["coding"][0]["code"] == "high" and "probabilityDecimal" not in prediction
+    assert "Screening aid, not a diagnosis" in risk["note"][0]["text"]
+    assert task["owner"] == {"display": "Ada", "reference": "Practitioner/7"}
+    assert all(entry["request"]["ifNoneExist"].startswith("_tag=") for entry in found["entry"])
+    assert "macroglossia again" not in json.dumps(found)  # references to notes, and nothing of their text
+
+
+@pytest.mark.parametrize(
+    ("since", "sentence"),
+    [
+        ({"deleted": True}, "deleted since the flag was confirmed"),
+        ({"restricted": True}, "restricted since the flag was confirmed"),
+        ({"merged_into": 1004}, "merged into another since"),
+        (None, "deleted since the flag was confirmed"),
+    ],
+)
+def test_a_patient_changed_since_the_flag_was_confirmed_is_not_written_about(
+    site: Site, since: dict[str, object] | None, sentence: str
+) -> None:
+    letter, snapshot = confirmed(site)
+    patients = {**snapshot.patients, HUNTER: {**snapshot.patients[HUNTER], **(since or {})}}
+    if since is None:
+        del patients[HUNTER]
+    with pytest.raises(WriteBackError, match=sentence):
+        bundle_of(letter, site.records, dataclasses.replace(snapshot, patients=patients), to_portals=False)
+    assert outbox(site) == [("write", MPS2)]
+
+
 def test_a_verdict_needs_an_answer_and_a_final_one_a_reason(site: Site) -> None:
     ada = Person(site, "ada")
     assert "Choose one verdict" in ada.judge(HUNTER_FLAG, "certain", "kept words")
@@ -520,6 +573,51 @@ def test_kappa_is_agreement_beyond_chance() -> None:
     assert agreed.interval is not None and agreed.interval[0] < 0.4 < agreed.interval[1]
     assert readings.agreement(made[:2]).kappa is None
     assert readings.agreement([one for one in made if one.account_id == 1]).pairs == 0
+
+
+POLICY = """[[policy]]
+from = 2025-01-01
+by = "Dr. Ada Okafor"
+why = "First policy."
+threshold = 0.008
+
+[[policy]]
+from = 2025-06-20
+by = "Dr. Ben Adeyemi"
+why = "The clinic is <closed>."
+threshold = 0.01
+withdraw_below = 0.009
+budget = 5
+suspended = ["OMIM:301500"]
+
+[[policy]]
+from = 2026-01-01
+by = "Dr. Ada Okafor"
+why = "Open again."
+threshold = 0.01
+"""
+
+
+def test_the_policy_page_tells_what_holds_and_why(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    kept = site.configuration
+    site.configuration = replaced(kept, "policy", file=str(tmp_path / "policy.toml"))
+    try:
+        page = html.fromstring(Person(site, "aud").get("/policy"))
+        found = page.xpath("//table[contains(@class, 'policy')]/tbody/tr")
+        rows = [" ".join(row.text_content().split()) for row in found]
+        assert [row[:10] for row in rows] == ["2026-01-01", "2025-06-20", "2025-01-01"]
+        assert ["holds" in row[:18] for row in rows] == [False, True, False]
+        assert "not yet" in rows[0]
+        assert "withdrawn below 0.009" in rows[1] and "at most 5 new alerts a night" in rows[1]
+        assert "suspended: Fabry disease (OMIM:301500)" in rows[1]
+        assert "The clinic is <closed>." in rows[1] and "Dr. Ben Adeyemi" in rows[1]
+        (tmp_path / "policy.toml").write_text(POLICY.replace("threshold = 0.008", "threshold = 8"))
+        told = Person(site, "aud").get("/policy", 400)
+        assert "entry 1, threshold" in told
+    finally:
+        site.configuration = kept
+    assert "no policy file is named" in Person(site, "ada").get("/policy")
 
 
 def test_agreement_is_told_to_admin_and_auditor(site: Site) -> None:

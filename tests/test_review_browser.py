@@ -85,6 +85,25 @@ def serious(page: api.Page) -> list[tuple[str, str]]:
     return [(f["id"], f["nodes"][0]["html"][:160]) for f in found if f["impact"] in ("serious", "critical")]
 
 
+OVERLAPS = """() => {
+  const kinds = 'main a, main button, main select, main input:not([type=radio]), main h1, main h2';
+  const seen = [...document.querySelectorAll(kinds)]
+    .filter((one) => one.checkVisibility() && !one.closest('svg, .notes, .off, .answers'))
+    .filter((one) => (one.closest('thead')?.offsetWidth ?? 2) > 1)
+    .flatMap((one) => [...one.getClientRects()].map((box) => [one, box]))
+    .filter(([, box]) => box.width > 1 && box.height > 1);
+  const found = [];
+  for (const [one, a] of seen) for (const [other, b] of seen) {
+    if (one === other || one.contains(other) || other.contains(one)) continue;
+    const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+    const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    if (across > 2 && down > 2) found.push(one.outerHTML.slice(0, 80));
+  }
+  const short = (one) => one.scrollHeight > one.clientHeight + 2;
+  return found.concat([...document.querySelectorAll('.filters label')].filter(short).map((one) => one.innerText));
+}"""
+
+
 def test_from_log_in_to_verdict(browser: api.Browser, address: str, site: Site) -> None:
     visitor = Visitor(browser, address)
     page = visitor.log_in("ada")
@@ -162,7 +181,7 @@ def test_pages_fit_are_silent_and_accessible(browser: api.Browser, address: str,
     for login, paths in (
         ("", ["/login"]),
         ("ada", ["/worklist", f"/flags/{review_lake.WITHDRAWN}:2024-09-01", "/account"]),
-        ("aud", [f"/flags/{HUNTER_FLAG}", "/audit", "/agreement"]),
+        ("aud", [f"/flags/{HUNTER_FLAG}", "/audit", "/agreement", "/policy"]),
         ("adm", ["/accounts", "/dashboard"]),
     ):
         if login:
@@ -172,6 +191,7 @@ def test_pages_fit_are_silent_and_accessible(browser: api.Browser, address: str,
             page = visitor.go(path)
             if page.evaluate("document.documentElement.scrollWidth") > width:
                 faults.append((path, "does not fit"))
+            faults += [(path, "stands over another", one) for one in page.evaluate(OVERLAPS)]
             faults += [(path, *one) for one in serious(page)]
     assert faults == []
     assert visitor.trouble == []

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -238,26 +238,35 @@ def test_the_result_has_every_key_it_promises(screened: Lake, monkeypatch: pytes
     assert "ectopia lentis" in Path(said["report"]).read_text()
 
 
-@pytest.fixture(scope="module")
-def audited(screened: Lake) -> Iterator[Callable[[str], tuple[int, str]]]:
-    """`zebrawatch audit` over the screened story: its status, and the page it wrote."""
+def audit_of(lake: Lake, *words: str) -> tuple[int, Path]:
+    """`zebrawatch audit` over a lake: its status, and the folder of its bundle."""
     from typer.testing import CliRunner
 
     from pipelines.commands.main import app
 
-    def audit(*words: str) -> tuple[int, str]:
-        settings = {
-            "ZEBRAWATCH_LAKE__FOLDER": str(screened.root),
-            "ZEBRAWATCH_SITE__KEY_FILE": str(screened.root.parent / "site.key"),
-        }
-        said = CliRunner().invoke(app, ["audit", *words, "--lake", str(screened.root), "--json"], env=settings)
-        assert said.exit_code in (0, 1), said.output
-        return said.exit_code, (Path(json.loads(said.stdout.splitlines()[-1])["bundle"]) / "index.html").read_text()
-
+    settings = {
+        "ZEBRAWATCH_LAKE__FOLDER": str(lake.root),
+        "ZEBRAWATCH_SITE__KEY_FILE": str(lake.root.parent / "site.key"),
+    }
     before = dict(os.environ)
-    yield audit
-    os.environ.clear()
-    os.environ.update(before)
+    try:
+        said = CliRunner().invoke(app, ["audit", *words, "--lake", str(lake.root), "--json"], env=settings)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    assert said.exit_code in (0, 1), said.output
+    return said.exit_code, Path(json.loads(said.stdout.splitlines()[-1])["bundle"])
+
+
+@pytest.fixture(scope="module")
+def audited(screened: Lake) -> Callable[..., tuple[int, str]]:
+    """`zebrawatch audit` over the screened story: its status, and the page it wrote."""
+
+    def audit(*words: str) -> tuple[int, str]:
+        status, bundle = audit_of(screened, *words)
+        return status, (bundle / "index.html").read_text()
+
+    return audit
 
 
 def test_a_flag_is_made_again_from_its_raw_lines(screened: Lake, audited: Callable[..., tuple[int, str]]) -> None:
@@ -273,6 +282,41 @@ def test_a_flag_is_made_again_from_its_raw_lines(screened: Lake, audited: Callab
     )
     assert bundle.stat().st_mode & 0o077 == 0
     assert "Screening aid, not a diagnosis" in told["statement"]
+
+
+BUDGET = """[[policy]]
+from = 2025-01-15
+by = "Dr. Ada Okafor"
+why = "One new alert a night."
+threshold = 0.008
+budget = 1
+"""
+
+
+def test_a_flag_that_waited_for_its_budget_is_made_again_beside_the_others(screen: Screen, tmp_path: Path) -> None:
+    """Of three girls with one story one is told a night; which waits for whom is only known from the others' flags."""
+    girls = ("maria", "nora", "olga")
+    story = tiny_hospital.resources()
+    told = json.dumps([row for row in story if "maria" in json.dumps(row)])
+    twins = [json.loads(told.replace("maria", girl).replace('"id": "', f'"id": "{girl}-')) for girl in girls[1:]]
+    rows = story + [row for twin in twins for row in twin]
+    for row in rows:
+        row["id"] = row["id"].replace("nora-nora", "nora").replace("olga-olga", "olga")
+    (tmp_path / "policy.toml").write_text(BUDGET)
+    lake = screen(
+        tiny_hospital.write(tmp_path / "hospital", rows), NIGHTS_OF_STORY, "crowded",
+        policy__file=str(tmp_path / "policy.toml"),
+    )  # fmt: skip
+    raised = [row for row in lake.arrow(FLAGS).to_pylist() if row["action"] == "raise"]
+    raised.sort(key=lambda row: row["night"])
+    assert len({row["subject_id"] for row in raised}) == len(raised) >= 2
+    assert len({row["night"] for row in raised}) == len(raised)
+    assert [row["reason"] for row in raised] == ["threshold"] + ["budget"] * (len(raised) - 1)
+    for row in raised:
+        status, bundle = audit_of(lake, row["episode_id"])
+        told = json.loads((bundle / "bundle.json").read_text())
+        assert {one["table"]: one["verdict"] for one in told["rebuild"]["compared"]}["flags"] == "same"
+        assert (status, told["changes"][0]["reason"]) == (0, row["reason"])
 
 
 def test_a_row_that_differs_is_named_by_its_key(screened: Lake) -> None:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.commands.options import ConfigOption, JsonOption, LakeOption, open_lake, settings
+from zebrawatch.reports.figures import FEWEST_YEARS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zebrawatch.outcome.thresholds import Measured, Stretch
-    from zebrawatch.screen.policy import PolicyEntry
 
 app = typer.Typer(no_args_is_help=True, help="The alert policy: thresholds, suspensions, diseases never screened for.")
 
@@ -28,8 +28,8 @@ def check(
     config: ConfigOption = None,
 ) -> None:
     """Say whether a policy file is sound; its first mistake in one sentence, and status 1, where it is not."""
-    from assets.night_run import policies_of
     from connectors import knowledge_files
+    from connectors.policies import policies_of
 
     found = settings(config)
     knowledge, _ = knowledge_files.compiled(
@@ -50,7 +50,7 @@ def show(lake: LakeOption = None, config: ConfigOption = None) -> None:
         mark = "holds" if entry is history.entry(night) else "     "
         since = "always" if entry.by == "zebrawatch.toml" else f"from {entry.since}"
         print(f"{mark}  {since}, by {entry.by}: {entry.why}")
-        print(f"       {_in_words(entry)}")
+        print(f"       {'; '.join(entry.in_words())}")
 
 
 @app.command()
@@ -163,12 +163,18 @@ def _compared(columns: Mapping[str, Stretch]) -> dict[str, list[str]]:
         "patients": [f"{one.patients:,}" for one in listed],
         "new alerts": [f"{one.alerts:,}" for one in listed],
         "new alerts a week": [_measured(one.alerts_per_week, 2) for one in listed],
-        "false alerts per 1,000 in 12 months": [_measured(one.false_per_1000, 1) for one in listed],
-        "new alerts per 1,000 patient-years": [_measured(one.episodes_per_1000_py, 1) for one in listed],
+        "patient-years": [f"{one.person_years:,.1f}" for one in listed],
+        "false alerts per 1,000 in 12 months": [_rate(one, one.false_per_1000) for one in listed],
+        "new alerts per 1,000 patient-years": [_rate(one, one.episodes_per_1000_py) for one in listed],
         "at-risk pairs shown before suspicion": [
             f"{one.prioritised} of {one.at_risk}" if one.at_risk else "-" for one in listed
         ],
     }
+
+
+def _rate(over: Stretch, one: Measured) -> str:
+    """A rate, where patients were followed long enough for one; its upper end could exceed an alert each otherwise."""
+    return _measured(one, 1) if over.person_years >= FEWEST_YEARS else "too few patient-years"
 
 
 def _measured(one: Measured, digits: int) -> str:
@@ -184,21 +190,3 @@ def _by_disease(title: str, now: Mapping[str, int], then: Mapping[str, int]) -> 
         print(f"{title}:")
     for name in names:
         print(f"  {name[:42]:42} {now.get(name, 0):10,} {then.get(name, 0):12,}")
-
-
-def _in_words(entry: PolicyEntry) -> str:
-    policy = entry.policy
-    parts = [
-        f"threshold {policy.threshold:g}", f"{policy.k} diseases shown",
-        f"persistence {policy.persistence_nights} nights",
-        f"same episode within {policy.same_episode_days} days",
-    ]  # fmt: skip
-    parts += [] if policy.budget is None else [f"at most {policy.budget} new alerts a night"]
-    lists = {
-        "never screened": entry.never,
-        "suspended": policy.suspended - entry.never,
-        "suppressed": policy.suppressed,
-        "own thresholds": [f"{name} {share:g}" for name, share in policy.thresholds],
-    }
-    parts += [f"{name}: {', '.join(sorted(values))}" for name, values in lists.items() if values]
-    return "; ".join(parts)

@@ -1,10 +1,12 @@
-"""Pages without patients: dashboard, agreement between readers, accounts, audit trail."""
+"""Pages without patients: dashboard, agreement between readers, the alert policy, accounts, audit trail."""
 
 from __future__ import annotations
 
 import json
 import secrets
 from collections import Counter
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,16 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
+from connectors.policies import policies_of
 from connectors.published import PAGE
 from review import accounts, audit_trail, readings, sessions
 from review.audit_trail import EXPORT, SECURITY, Deed, record
 from review.database import AUDIT_TRAIL, DatabaseError, reading
 from review.readings import ANSWERS, FINAL
+from review.records import Records
 from review.sessions import Session
 from review.web import AREAS, HEADERS, Site, address_of, guarded, message, page, site_of
-from zebrawatch.reports.figures import headlines
+from zebrawatch.reports.figures import gate_words, headlines
 from zebrawatch.reports.suppression import floor_of, shown_count
 
 EVENTS_A_PAGE = 50
@@ -42,11 +46,12 @@ def dashboard(request: Request, session: Session, _form: FormData) -> Response:
     patients = len(snapshot.patients) if snapshot else 0
     whole = _published(site)
     main = whole.css_first("main") if whole else None
+    gate, held = gate_words(result)
     return page(
         request, "dashboard.html", session, published=Markup(main.inner_html) if main and main.inner_html else None,
         figures=headlines(result, patients, floor) if result else (),
         night=snapshot.night if snapshot else None, report=folder is not None,
-        screened=shown_count(patients, floor), floor=floor,
+        screened=shown_count(patients, floor), floor=floor, gate=gate, held=held,
     )  # fmt: skip
 
 
@@ -123,6 +128,37 @@ def _changed(given: list[readings.Verdict]) -> bool:
         elif first.get(one.account_id, one.verdict) != one.verdict:
             return True
     return False
+
+
+# -- the alert policy --------------------------------------------------------------------------------------------------
+
+
+@guarded("policy")
+def policy(request: Request, session: Session, _form: FormData) -> Response:
+    """The alert policy's history: what holds on the last published night, since when, who decided it and why."""
+    site = site_of(request)
+    records, snapshot = site.records, site.records.snapshot()
+    history = policies_of(site.configuration, records.knowledge)
+    holding = history.entry(snapshot.night) if snapshot else history.entries[-1]
+    entries = [
+        {"entry": one, "holds": one is holding, "from_file": one.since > date.min,
+         "words": one.in_words(_named(records)), "later": snapshot is not None and one.since > snapshot.night}
+        for one in reversed(history.entries)
+    ]  # fmt: skip
+    return page(
+        request, "policy.html", session, entries=entries, night=snapshot.night if snapshot else None,
+        file=Path(site.configuration.policy.file).name, drift=site.configuration.policy.suspend_on_drift,
+    )  # fmt: skip
+
+
+def _named(records: Records) -> Callable[[str], str]:
+    """A disease's name with its id."""
+
+    def name_of(disease_id: str) -> str:
+        name = records.disease_name(disease_id)
+        return f"{name} ({disease_id})" if name else disease_id
+
+    return name_of
 
 
 # -- accounts ----------------------------------------------------------------------------------------------------------
@@ -223,7 +259,7 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
         for one in entities
         if one.get("what", {}).get("identifier", {}).get("system") == "urn:zebrawatch:subject"
     ]
-    facts = [f"{d['type']}: {d['valueString']}" for one in entities for d in one.get("detail", [])]
+    facts = [f"{d['type'].replace('_', ' ')}: {d['valueString']}" for one in entities for d in one.get("detail", [])]
     address = event["agent"][0].get("network", {}).get("address", "")
     return {**row, "patients": patients, "facts": facts, "address": address}
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from zebrawatch.errors import ZebrawatchError
 from zebrawatch.fhir.decode import WRITTEN_BY_CODE, WRITTEN_BY_SYSTEM
-from zebrawatch.reports.risk import BANDS, LOWEST
+from zebrawatch.reports.risk import BANDS, LEAST_ALERTED, LOWEST
 
 FLAG_SYSTEM = "urn:zebrawatch:flag"
 NO_DISCLOSURE = {
@@ -232,16 +232,21 @@ def _risk_assessment(flag: ConfirmedFlag) -> dict[str, Any]:
         "prediction": [
             {
                 "outcome": _outcome(flag),
-                "qualitativeRisk": {"coding": [{"system": RISK_SYSTEM, "code": flag.risk}]},
+                "qualitativeRisk": {"coding": [{"system": RISK_SYSTEM, "code": _word(flag)}]},
                 "rationale": (
                     f"log10 likelihood ratio {flag.log10_lr:.2f} against this hospital's own patients; the word is no "
-                    "calibrated probability."
+                    f"calibrated probability, and at least '{LEAST_ALERTED}' for what a clinician confirmed."
                 ),
             },
             *_any_disease(flag),
         ],
         "note": [{"time": _instant(flag.confirmed_at), "text": flag.statement}],
     } | ({} if flag.sources else {"basis": [patient]})
+
+
+def _word(flag: ConfirmedFlag) -> str:
+    """The word for the disease's own share; `negligible` would contradict the clinician who found it plausible."""
+    return LEAST_ALERTED if flag.risk == LOWEST else flag.risk
 
 
 def _any_disease(flag: ConfirmedFlag) -> list[dict[str, Any]]:
@@ -261,8 +266,8 @@ def _narrative(flag: ConfirmedFlag) -> dict[str, str]:
     from xml.sax.saxutils import escape
 
     words = (
-        f"Rare-disease screen of {flag.night}: {flag.disease_name}, risk {flag.risk}. Chart read and flag confirmed by "
-        f"{flag.clinician}. {flag.statement}"
+        f"Rare-disease screen of {flag.night}: {flag.disease_name}, risk {_word(flag)}. Chart read and flag confirmed "
+        f"by {flag.clinician}. {flag.statement}"
     )
     return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><p>{escape(words)}</p></div>'}
 

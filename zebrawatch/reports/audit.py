@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -10,6 +10,8 @@ from zebrawatch.reports import pages
 from zebrawatch.reports.data import AlertedPatient, Lateness, QuarantineReason
 from zebrawatch.reports.risk import MEANING
 from zebrawatch.reports.statement import Provenance, statement
+
+LIGHT = 0.005
 
 
 @dataclass(frozen=True)
@@ -159,9 +161,15 @@ def flag_page(audit: FlagAudit) -> str:
         audit=audit,
         view=view,
         views=[view],
+        weighty=_weighty,
         statement=statement(audit.provenance),
         risk_meaning=MEANING,
     )
+
+
+def _weighty(rows: Sequence[Lineage]) -> tuple[list[Lineage], list[Lineage]]:
+    """Rows that weigh something, and those whose weight rounds to 0.00."""
+    return [row for row in rows if abs(row.weight) >= LIGHT], [row for row in rows if abs(row.weight) < LIGHT]
 
 
 def night_page(audit: NightAudit) -> str:

@@ -18,6 +18,11 @@ from zebrawatch.reports.pages import deciding
 from zebrawatch.reports.readings import Readings
 
 EXPECTED_LISTED = 8  # frequent findings of a disease that are named as absent; more would bury the rest
+ENCOUNTERS = {
+    "AMB": "outpatient visit", "VR": "virtual visit", "HH": "home visit", "EMER": "emergency", "OBSENC": "observation",
+    "IMP": "inpatient stay", "ACUTE": "inpatient stay", "NONAC": "inpatient stay", "SS": "short stay", "PRENC": "visit",
+}  # fmt: skip
+"""Classes of an encounter (v3-ActCode) in words."""
 NOTE_COLUMNS = (
     *("subject_id", "note_id", "text", "type_display", "author_role", "event_time", "known_night", "deleted"),
     "resource_type",
@@ -97,6 +102,7 @@ class Charts:
                 for row in self.suspicions.get(subject, [])
             ),
             death=version["death_time"].date() if version["death_time"] else None,
+            p_any=self._shown(subject)["p_any"],
         )
 
     def _name(self, disease_id: str | None) -> str | None:
@@ -204,9 +210,13 @@ class Charts:
         scores = [row for row in self.candidates.get(subject, []) if row["night"] <= read]
         return self.readings.of(subject, read, _ranked(scores), sources)
 
+    def _shown(self, subject: int) -> Mapping[str, Any]:
+        """The row of `flags` that last showed a list."""
+        return max((row for row in self.flags[subject] if row["action"] != "withdraw"), key=lambda row: row["night"])
+
     def _last_shown(self, subject: int) -> list[Mapping[str, Any]]:
         """The scores that the list last shown comes from, by rank."""
-        shown = max((row for row in self.flags[subject] if row["action"] != "withdraw"), key=lambda row: row["night"])
+        shown = self._shown(subject)
         names = {one["disease_id"] for one in shown["shown"]}
         scores = [row for row in self.candidates.get(subject, []) if row["night"] <= shown["night"]]
         night = max((row["night"] for row in scores if row["disease_id"] in names), default=None)
@@ -219,7 +229,7 @@ class Charts:
         findings: Mapping[tuple[str, str], page.Finding],
     ) -> tuple[page.RankedDisease, ...]:
         """The diseases of the list last shown, in its order, as scored on that night."""
-        shown = max((row for row in self.flags[subject] if row["action"] != "withdraw"), key=lambda row: row["night"])
+        shown = self._shown(subject)
         places = {one["disease_id"]: place for place, one in enumerate(shown["shown"], start=1)}
         ranked = sorted(
             (row for row in scores if row["disease_id"] in places), key=lambda row: places[row["disease_id"]]
@@ -235,7 +245,7 @@ class Charts:
                     page.Contribution(
                         one["label"],
                         one["log10_lr"],
-                        findings.get((one["hpo_id"], one["assertion"])) or findings.get((one["hpo_id"], "historical")),
+                        finding_weighed(one, findings),
                         one["matched_label"] if one["matched_id"] != one["hpo_id"] else None,
                     )
                     for one in row["contributions"]
@@ -275,12 +285,15 @@ class Charts:
         return (page.CommonExplanation(name, explained, "by the evidence arm"),)
 
     def _encounters(self, events: Sequence[Mapping[str, Any]]) -> Iterable[page.Encounter]:
-        seen = set()
+        """A mark an encounter; its class stands in one of the rows it was read into, the reason for it in others."""
+        found: dict[str, page.Encounter] = {}
         for row in events:
-            start = _day(row["event_time"])
-            if row["resource_type"] == "Encounter" and start and row["event_id"].split("#")[0] not in seen:
-                seen.add(row["event_id"].split("#")[0])
-                yield page.Encounter(start, None, row["category"] or "visit")
+            start, name = _day(row["event_time"]), row["event_id"].split("#")[0]
+            if row["resource_type"] == "Encounter" and start:
+                kind = ENCOUNTERS.get(row["category"] or "")
+                if kind or name not in found:
+                    found[name] = page.Encounter(start, None, kind or "visit")
+        yield from found.values()
 
     def _notes(self, notes: Sequence[Mapping[str, Any]]) -> Iterable[page.NoteMark]:
         for row in notes:
@@ -303,6 +316,19 @@ class Charts:
                     f"{row['numeric_value']:g} {row['unit'] or ''}".strip(),
                     row["interpretation"],
                 )
+
+
+def finding_weighed(
+    weighed: Mapping[str, Any], findings: Mapping[tuple[str, str], page.Finding]
+) -> page.Finding | None:
+    """The finding that a score's contribution rests on: of its term, the one in its own source, else of its assertion.
+
+    A finding told first as history and later as present weighs from the first of them.
+    """
+    term, assertion = weighed["hpo_id"], weighed["assertion"]
+    of_term = [findings.get((term, each)) for each in (assertion, "historical")]
+    told = [finding for finding in of_term if finding is not None]
+    return next((one for one in told if one.source.source_id == weighed["source_id"]), told[0] if told else None)
 
 
 def _by_subject(rows: Iterable[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:

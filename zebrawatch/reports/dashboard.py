@@ -127,7 +127,7 @@ def _shares(rows: Sequence[Mapping[str, Any]], key: str) -> Markup:
         for row in rows
     ]
     most = max([rate for rate in rates if rate is not None] + [1.0])
-    scale = Scale(0, most, 38, 88)
+    scale = Scale(0, most, 38, 72)
     parts: list[Markup] = []
     for place, (row, rate) in enumerate(zip(rows, rates, strict=True)):
         y = 4 + 22 * place
@@ -140,6 +140,8 @@ def _shares(rows: Sequence[Mapping[str, Any]], key: str) -> Markup:
             continue
         parts.append(box(38, scale.at(rate), y, 15, "funnel", f"{name}: {rate:.0f} per 1,000"))
         parts.append(words(scale.at(rate), y + 12, f"{rate:.0f}", "label", shift=6))
+        far = 10 + 7 * len(f"{rate:.0f}")
+        parts.append(words(scale.at(rate), y + 12, f"{row['alerted']} of {row['screened']:,}", "axis", shift=far))
     told = "; ".join(
         f"{row['group']} {'hidden' if rate is None else f'{rate:.0f}'}" for row, rate in zip(rows, rates, strict=True)
     )

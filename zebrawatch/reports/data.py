@@ -83,8 +83,8 @@ class ExpectedFinding:
 
 @dataclass(frozen=True)
 class RankedDisease:
-    """One disease shown with an alert. `posterior` is its uncalibrated share (0 to 1): shown as a word, never as a
-    figure. `evidence_rank` is its rank before a language model moved it; None where none did.
+    """One disease shown with an alert. `posterior` is its uncalibrated share (0 to 1), never shown as a figure.
+    `evidence_rank` is its rank before a language model moved it; None where none did.
     """
 
     rank: int
@@ -213,9 +213,10 @@ class AlertedPatient:
 
     `episodes` in order of time, at least one; the last is the one explained. `findings` are all findings about the
     patient, each at first appearance; those with `known_night` equal to the raise's night are shown as new. `diseases`
-    are the K shown, by rank. `percentage` is P(any listed rare disease is confirmed within 24 months) in percent, where
-    the site has events enough to say so, and `percentage_from` what it was checked on. `previous_p_note`
-    says in words what the score did before ("below the threshold since 2024-02-11"), where known.
+    are the K shown, by rank. `p_any` is the uncalibrated share of all listed rare diseases together when that list was
+    shown (0 to 1): shown as a word, never as a figure. `percentage` is P(any listed rare disease is confirmed within 24
+    months) in percent, where the site has events enough to say so, and `percentage_from` what it was checked on.
+    `previous_p_note` says in words what the score did before ("below the threshold since 2024-02-11"), where known.
     """
 
     key: str
@@ -236,6 +237,7 @@ class AlertedPatient:
     percentage: float | None = None
     percentage_from: str | None = None
     reading: ModelReading | None = None
+    p_any: float | None = None
 
     def __post_init__(self) -> None:
         if not self.episodes:

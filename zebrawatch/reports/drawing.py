@@ -33,7 +33,7 @@ class Scale:
 
 
 def percent(value: float) -> str:
-    return f"{value:.2f}%"
+    return f"{value:.2f}".rstrip("0").rstrip(".") + "%"
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
@@ -56,9 +56,9 @@ def box(x1: float, x2: float, y: float, height: float, kind: str, title: str = "
 
 
 def words(x: float, y: float, text: str, kind: str, anchor: str = "start", shift: float = 0) -> Markup:
-    return Markup('<text class="{}" x="{}" y="{}" dx="{}" text-anchor="{}">{}</text>').format(
-        kind, percent(x), y, shift, anchor, text
-    )
+    beside = Markup(' dx="{:g}"').format(shift) if shift else ""
+    end = Markup(' text-anchor="{}"').format(anchor) if anchor != "start" else ""
+    return Markup('<text class="{}" x="{}" y="{:g}"{}{}>{}</text>').format(kind, percent(x), y, beside, end, text)
 
 
 def beside(x: float, y: float, text: str, kind: str, short: str | None = None) -> Markup:
@@ -73,7 +73,7 @@ def beside(x: float, y: float, text: str, kind: str, short: str | None = None) -
 def picture(parts: Iterable[Markup], height: float, title: str, description: str, key: str) -> Markup:
     """One SVG with a name and a description for those who do not see it; `key` makes their ids unique on the page."""
     return Markup(
-        '<svg class="picture" role="img" width="100%" height="{h}" aria-labelledby="{k}-t {k}-d" focusable="false">'
+        '<svg class="picture" role="img" width="100%" height="{h}" aria-labelledby="{k}-t {k}-d">'
         '<title id="{k}-t">{t}</title><desc id="{k}-d">{d}</desc>{body}</svg>'
     ).format(h=height, k=key, t=title, d=description, body=Markup("").join(parts))
 

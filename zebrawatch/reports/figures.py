@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 from zebrawatch.reports.suppression import share_may_show, shown_count
 
 DAYS_A_MONTH = 365.25 / 12
+YEAR_DAYS = 365
+FEWEST_YEARS = 10.0
+"""Patient-years from which a rate is shown; of fewer, an interval's upper end can exceed one alert a patient."""
 Interval = tuple[float, float]
 
 
@@ -28,6 +31,11 @@ class Headline:
     interval: str
     counted: str
     meaning: str
+
+    @property
+    def blank(self) -> bool:
+        """Whether words stand in place of the figure."""
+        return not any(letter.isdigit() for letter in self.value)
 
 
 class Leading(NamedTuple):
@@ -145,10 +153,16 @@ def headlines(outcome: Mapping[str, Any], patients: int, floor: int) -> tuple[He
         "lead_days_median": (of_hits, show),
         "lead_days_mean_unconditional": (over_pairs, show),
         "interval_share": (over_pairs, show),
-        "false_alerts_per_1000_12m": (f"of {patients:,} patients", _rate_may_show(outcome, patients, floor)),
+        "false_alerts_per_1000_12m": (_of_patients(outcome, patients, floor), _rate_may_show(outcome, patients, floor)),
         "episodes_per_1000_py": (_years(outcome), _episodes_may_show(outcome, floor)),
     }
     return tuple(_headline(outcome, leading, *counts[leading.key]) for leading in LEADING)
+
+
+def rates_may_show(outcome: Mapping[str, Any]) -> bool:
+    """Whether patients were followed long enough, together, for a rate to say anything (FEWEST_YEARS)."""
+    years = number_of(outcome, "person_years")
+    return years is None or years >= FEWEST_YEARS
 
 
 def _headline(outcome: Mapping[str, Any], leading: Leading, counted: str, show: bool) -> Headline:
@@ -158,6 +172,9 @@ def _headline(outcome: Mapping[str, Any], leading: Leading, counted: str, show: 
         return Headline(leading.name, "no lead" if nobody else "not measured", "", counted, leading.meaning)
     if not show:
         return Headline(leading.name, "hidden", "", "rests on fewer than 11 patients", leading.meaning)
+    if leading.unit.startswith("per 1,000") and not rates_may_show(outcome):
+        short = f"fewer than {FEWEST_YEARS:.0f} patient-years were followed, too few for a rate"
+        return Headline(leading.name, "not shown", "", short, leading.meaning)
     unit = leading.unit
     bounds = f"95% interval {worded(interval[0], unit)} to {worded(interval[1], unit)}" if interval else "no interval"
     return Headline(leading.name, f"{worded(value, unit)}{unit_after(unit)}", bounds, counted, leading.meaning)
@@ -181,6 +198,16 @@ def worded(value: float, unit: str = "") -> str:
     return f"{scaled:,.{digits}f}".replace("-", "−")
 
 
+def burden_words(outcome: Mapping[str, Any], patients: int, floor: int) -> str:
+    """False alerts by 12 months as a bare figure, under the same rules as the leading one."""
+    value = number_of(outcome, "false_alerts_per_1000_12m")
+    if value is None:
+        return "not measured"
+    if not _rate_may_show(outcome, patients, floor):
+        return "hidden"
+    return worded(value) if rates_may_show(outcome) else "not shown"
+
+
 def _rate_may_show(outcome: Mapping[str, Any], patients: int, floor: int) -> bool:
     rate = number_of(outcome, "false_alerts_per_1000_12m") or 0.0
     return shown_count(round(rate * patients / 1000), floor) is not None
@@ -189,6 +216,15 @@ def _rate_may_show(outcome: Mapping[str, Any], patients: int, floor: int) -> boo
 def _episodes_may_show(outcome: Mapping[str, Any], floor: int) -> bool:
     rate, years = number_of(outcome, "episodes_per_1000_py") or 0.0, number_of(outcome, "person_years") or 0.0
     return shown_count(round(rate * years / 1000), floor) is not None
+
+
+def _of_patients(outcome: Mapping[str, Any], patients: int, floor: int) -> str:
+    """Of how many patients, and how long anybody was followed where that is less than the 12 months of the figure."""
+    told = _mapping(_mapping(outcome.get("burden")).get("false_alerts_per_1000_12m"))
+    longest = number_of(told, "followed_days_max")
+    short = f", followed for {longest:,.0f} days at most" if longest is not None and longest < YEAR_DAYS else ""
+    count = f"fewer than {floor}" if shown_count(patients, floor) is None else f"{patients:,}"
+    return f"of {count} patients{short}"
 
 
 def _years(outcome: Mapping[str, Any]) -> str:

@@ -118,11 +118,20 @@ def night_flags(rows: Iterable[Row]) -> Iterator[page.NightFlag]:
 
 
 def missed_by(lead_time: Iterable[Row], night: date) -> list[Row]:
-    """Rows of `lead_time` at risk that were suspected by the night without an open alert for them."""
+    """Rows of `lead_time` at risk that were suspected by the night without an open alert for them.
+
+    Of the label source that the leading figures rest on: a label file where there is one, else the records. A pair that
+    both know stands in the table twice.
+    """
+    rows = list(lead_time)
+    source = "labels" if any(row["label_source"] == "labels" for row in rows) else "records"
     return [
         row
-        for row in lead_time
-        if row["pair_class"] == "at risk" and not row["prioritised"] and row["suspicion_night"] <= night
+        for row in rows
+        if row["label_source"] == source
+        and row["pair_class"] == "at risk"
+        and not row["prioritised"]
+        and row["suspicion_night"] <= night
     ]
 
 

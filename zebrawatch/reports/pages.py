@@ -29,7 +29,7 @@ from zebrawatch.reports.data import (
     RowCount,
     SummaryReport,
 )
-from zebrawatch.reports.risk import MEANING, percent, risk_word
+from zebrawatch.reports.risk import MEANING, alert_risk, percent
 from zebrawatch.reports.statement import statement
 from zebrawatch.reports.suppression import floor_of, share_may_show, shown_apart, shown_count, shown_parts
 from zebrawatch.reports.timeline import mark_name, timeline
@@ -105,7 +105,7 @@ def summary_context(report: SummaryReport) -> dict[str, Any]:
         "rows": _rows(report, floor),
         "thinned": len(curve) < len(report.cumulative),
         "floor": floor,
-        "reference": reference.radar_beside(report.outcome, floor),
+        "reference": reference.radar_beside(report.outcome, report.patients, floor),
         "took": None if report.seconds is None else f"The run took {_duration(report.seconds)}.",
         "statement": statement(report.provenance),
         "style": _style(),
@@ -191,8 +191,7 @@ def deciding(test: NextTest | None, genes: Sequence[str]) -> str:
 
 def _legend(kind: str) -> Markup:
     return Markup(
-        '<svg width="12" height="12" aria-hidden="true" focusable="false">'
-        '<circle class="{}" cx="6" cy="6" r="4"/></svg>'
+        '<svg width="12" height="12" aria-hidden="true"><circle class="{}" cx="6" cy="6" r="4"/></svg>'
     ).format(kind)
 
 
@@ -254,6 +253,9 @@ class PatientView:
     quoted: frozenset[Finding]
     first: RankedDisease | None
     new: tuple[Finding, ...]
+    """What became known on the night of the raise; what weighs most for the first disease first."""
+    weighty: int
+    """How many of `new` weigh anything for it."""
     changed: bool
     new_words: str
     events: tuple[EventRow, ...]
@@ -269,7 +271,7 @@ def view_of(patient: AlertedPatient) -> PatientView:
 def _view(patient: AlertedPatient, length: int) -> PatientView:
     episode = patient.episodes[-1]
     first = patient.diseases[0] if patient.diseases else None
-    new = tuple(finding for finding in patient.findings if finding.known_night == episode.raised)
+    new, weighty = _new(patient, first, episode.raised)
     weights = [part.log10_lr for disease in patient.diseases for part in disease.contributions] or [0.0]
     return PatientView(
         patient,
@@ -279,12 +281,24 @@ def _view(patient: AlertedPatient, length: int) -> PatientView:
         frozenset(part.finding for part in first.contributions if part.finding) if first else frozenset(),
         first,
         new,
+        weighty,
         any(each.shown_changes for each in patient.episodes),
         _new_in_words(new, first, episode),
         _events(patient),
         max([*weights, 0.0]),
         min([*weights, 0.0]),
     )
+
+
+def _new(patient: AlertedPatient, first: RankedDisease | None, night: date) -> tuple[tuple[Finding, ...], int]:
+    """Findings that became known on a night, weightiest for the first disease first, and how many of them weigh."""
+    weights: dict[Finding, float] = {}
+    for part in first.contributions if first else ():
+        if part.finding:
+            weights[part.finding] = max(weights.get(part.finding, 0.0), abs(part.log10_lr))
+    found = [finding for finding in patient.findings if finding.known_night == night]
+    found.sort(key=lambda finding: -weights.get(finding, 0.0))
+    return tuple(found), sum(weights.get(finding, 0.0) >= 0.005 for finding in found)
 
 
 def _key_length(keys: Sequence[str]) -> int:
@@ -326,8 +340,12 @@ def _state(view: PatientView) -> Markup:
     )
 
 
-def _risk(disease: RankedDisease) -> str:
-    return risk_word(disease.posterior)
+def _risk(view: PatientView) -> Markup:
+    """A word for the risk of any listed rare disease, which is what raised the alert."""
+    if view.patient.p_any is None:
+        return Markup('<span class="muted">not told</span>')
+    word = alert_risk(view.patient.p_any)
+    return Markup('<span class="risk risk-{}">{}</span>').format(word, word)
 
 
 def _events(patient: AlertedPatient) -> tuple[EventRow, ...]:

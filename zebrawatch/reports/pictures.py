@@ -32,7 +32,7 @@ def score_bar(value: float, most: float) -> Markup:
 
 
 def _bare(body: Markup, height: float) -> Markup:
-    return Markup('<svg class="bar" height="{}" aria-hidden="true" focusable="false">{}</svg>').format(height, body)
+    return Markup('<svg class="bar" height="{}" aria-hidden="true">{}</svg>').format(height, body)
 
 
 # --------------------------------------------------------------------------------------------------- summary pictures

@@ -86,12 +86,13 @@ class Published:
         """A row a column."""
         rows = [
             {"table": name, "column": column.name, "type": str(column.type), "holds": _holds(column)}
-            for name, table in self.tables.items()
-            for column in table.schema
+            for name, schema in {
+                **{name: table.schema for name, table in self.tables.items()},
+                DICTIONARY: _DICTIONARY,
+            }.items()
+            for column in schema
         ]
-        return pa.Table.from_pylist(
-            rows, schema=pa.schema([(name, pa.string()) for name in ("table", "column", "type", "holds")])
-        )
+        return pa.Table.from_pylist(rows, schema=_DICTIONARY)
 
 
 def _holds(column: pa.Field) -> str:
@@ -127,6 +128,17 @@ def publish(population: Population, statement: str, data_kind: str, data_to: dat
 
 def _column(name: str, kind: pa.DataType, about: str) -> pa.Field:
     return pa.field(name, kind, metadata={"about": about})
+
+
+DICTIONARY = "data_dictionary"
+_DICTIONARY = pa.schema(
+    [
+        _column("table", pa.string(), "a table of this publication"),
+        _column("column", pa.string(), "a column of it"),
+        _column("type", pa.string(), "its type in Arrow's words"),
+        _column("holds", pa.string(), "what it holds, and when it is null"),
+    ]
+)
 
 
 # -- by subgroup, unit and disease -------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zebrawatch.reports.figures import DAYS_A_MONTH, cases_may_show, number_of, worded
+from zebrawatch.reports.figures import DAYS_A_MONTH, burden_words, cases_may_show, number_of, worded
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ RADAR_ABOUT = (
 )
 
 
-def radar_beside(outcome: Mapping[str, Any], floor: int) -> Reference:
+def radar_beside(outcome: Mapping[str, Any], patients: int, floor: int) -> Reference:
     """Our leading figures beside RaDaR's: 61.06% prioritised before documented suspicion, 1.87 months, 50.18%."""
     show = cases_may_show(outcome, floor)
 
@@ -71,14 +71,9 @@ def radar_beside(outcome: Mapping[str, Any], floor: int) -> Reference:
         ),
         ReferenceRow(
             "false alerts per 1,000 patients by 12 months",
-            _burden(outcome),
+            burden_words(outcome, patients, floor),
             "not stated",
             "no patients without a rare disease were screened: no alert rate, no PPV",
         ),
     )
     return Reference("RaDaR", RADAR_ABOUT, rows)
-
-
-def _burden(outcome: Mapping[str, Any]) -> str:
-    value = number_of(outcome, "false_alerts_per_1000_12m")
-    return "not measured" if value is None else worded(value)

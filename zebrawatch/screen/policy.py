@@ -11,7 +11,7 @@ import json
 import tomllib
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -69,6 +69,24 @@ class PolicyEntry:
     policy: AlertPolicy
     never: frozenset[str] = frozenset()
     fitted_through: date | None = None
+
+    def in_words(self, name_of: Callable[[str], str] = str) -> list[str]:
+        """What it says, a phrase each; `name_of` gives a disease's name for its id."""
+        policy = self.policy
+        parts = [f"threshold {policy.threshold:g}"]
+        parts += [] if policy.withdraw_below is None else [f"withdrawn below {policy.withdraw_below:g}"]
+        parts += [
+            f"{policy.k} diseases shown", f"persistence {policy.persistence_nights} nights",
+            f"same episode within {policy.same_episode_days} days",
+        ]  # fmt: skip
+        parts += [] if policy.budget is None else [f"at most {policy.budget} new alerts a night"]
+        lists = {
+            "never screened": [name_of(one) for one in self.never],
+            "suspended": [name_of(one) for one in policy.suspended - self.never],
+            "suppressed": [name_of(one) for one in policy.suppressed],
+            "own thresholds": [f"{name_of(one)} {share:g}" for one, share in policy.thresholds],
+        }
+        return parts + [f"{name}: {', '.join(sorted(values))}" for name, values in lists.items() if values]
 
 
 @dataclass(frozen=True)
