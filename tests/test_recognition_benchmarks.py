@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.configuration import Policy
-from zebrawatch.benchmarks import assertion, burden, false_alarms, peers, phenotypes, recognise
+from zebrawatch.benchmarks import assertion, burden, evidence_arm, false_alarms, peers, phenotypes, recognise
 from zebrawatch.benchmarks.burden import (
     THRESHOLD,
     Arm,
@@ -25,8 +25,10 @@ from zebrawatch.benchmarks.burden import (
     watch_notes,
 )
 from zebrawatch.benchmarks.corpora import CorpusError, packaged_ontology, read_concepts
+from zebrawatch.benchmarks.ingest import document_line
 from zebrawatch.benchmarks.recognise import compose_notes
 from zebrawatch.screen.alerts import NightScore
+from zebrawatch.screen.naming import NamingSet
 
 
 @pytest.fixture(autouse=True)
@@ -268,3 +270,28 @@ def test_a_file_of_notes_without_text_is_refused(tmp_path: Path) -> None:
     notes.write_text('{"body": "x"}')
     with pytest.raises(CorpusError, match="is no note"):
         false_alarms.run(data=tmp_path, files=[notes])
+
+
+def test_the_arm_ranks_from_lines_as_it_ranks_a_note_alone() -> None:
+    text = "Seizures and ataxia. No cataract."
+    (p_any,) = evidence_arm.rank_patients([document_line(0, text, 1)], arm()).values()
+    assert p_any == burden.p_any_of_note(text, arm())
+
+
+def test_the_arm_is_told_as_notes_a_second_and_beside_orjson(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence_arm, "ROUNDS", 1)
+    figures = evidence_arm.time_arm(evidence_arm.lines_of_notes(["Seizures and ataxia."] * 20), arm())
+    assert (figures["n"], figures["patients"]) == (20, 2)
+    assert figures["to_orjson"] > 1
+    assert figures["notes_per_second"] > 0
+
+
+def test_under_spark_a_worker_builds_its_readers_once(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence_arm, "ROUNDS_UNDER_SPARK", 1)
+    nothing = NamingSet({}, {}, frozenset(), version="empty")
+    figures = evidence_arm.time_under_spark(spark, ["Seizures and ataxia."] * 3, arm(), nothing, tmp_path)
+    assert figures["n"] == 3 * evidence_arm.TIMES_UNDER_SPARK
+    assert figures["automata_a_worker"] == 1
+    assert figures["spark_over_plain"] > 0

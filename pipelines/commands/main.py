@@ -25,6 +25,7 @@ from pipelines.commands import (
     runs,
     screen,
 )
+from pipelines.commands.evidence_benchmark import evidence_arm_speed
 from pipelines.commands.growth_benchmark import growth
 from pipelines.commands.leadtime_benchmark import leadtime
 from pipelines.commands.replay_benchmark import replay_cost
@@ -41,6 +42,7 @@ app.command("audit")(audit.audit)
 app.command("demo-hospital")(demo.demo_hospital)
 app.command("doctor")(doctor.doctor)
 app.add_typer(benchmark.app, name="benchmark")
+benchmark.app.command("evidence-arm")(evidence_arm_speed)
 benchmark.app.command("growth")(growth)
 benchmark.app.command("replay")(replay_cost)
 benchmark.app.command("leadtime")(leadtime)

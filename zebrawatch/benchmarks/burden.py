@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -79,18 +79,24 @@ class Watched(NamedTuple):
 
 def p_any_of_note(text: str, arm: Arm) -> float:
     """P(any listed rare disease) of a patient of whom only this note is known."""
-    evidence = {
+    found = {
         (one.hpo_id, one.assertion): Evidence(one.hpo_id, "negated" if one.assertion == "negated" else "present",
                                               one.origin, "note")
         for one in arm.recogniser.find(text)
-        if _weighed(one)
+        if weighed(one)
     }  # fmt: skip
-    present = {one.hpo_id for one in evidence.values() if one.assertion == "present"}
-    kept = [one for one in evidence.values() if one.assertion == "present" or one.hpo_id not in present]
-    return arm.ranker.rank(kept, top=1).p_any
+    return arm.ranker.rank(not_denied_too(found.values()), top=1).p_any
 
 
-def _weighed(one: Mention) -> bool:
+def not_denied_too(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """Without the denials of what is also found present."""
+    kept = list(evidence)
+    present = {one.hpo_id for one in kept if one.assertion == "present"}
+    return [one for one in kept if one.assertion == "present" or one.hpo_id not in present]
+
+
+def weighed(one: Mention) -> bool:
+    """Whether the ranker asks of a mention: the patient's, and found or denied."""
     return one.experiencer == "patient" and one.assertion in ("present", "historical", "negated")
 
 
@@ -191,7 +197,7 @@ def _of_note(row: Mapping[str, Any], known: date, arm: Arm, read: dict[str, list
     text = row["text"] or ""
     key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     if key not in read:
-        read[key] = [one for one in arm.recogniser.find(text) if _weighed(one)]
+        read[key] = [one for one in arm.recogniser.find(text) if weighed(one)]
     for one in read[key]:
         yield Finding(
             row["note_id"], one.origin, one.hpo_id, one.assertion, "patient", one.start, one.end, None,

@@ -74,16 +74,20 @@ def run(
 
 def _data_sets(data: Path, files: Sequence[Path], seed: int) -> Iterator[tuple[str, list[bytes]]]:
     yield "made_notes", made_notes(_NOTES, seed)
-    export = data / "ehr" / "synthea_bulk_10"
-    if export.is_dir():
-        paths = [path for path in sorted(export.glob("*.ndjson.gz")) if not path.name.startswith("log.")]
-        by_type = {path.name.partition(".")[0]: _lines(path) for path in paths}
+    by_type = export_lines(data)
+    if by_type:
         yield "synthea_bulk_10", [line for lines in by_type.values() for line in lines]
         for kind, lines in by_type.items():
             if len(lines) >= _FEWEST:
                 yield f"synthea_bulk_10 {kind}", lines
     for path in files:
         yield path.name.partition(".")[0], _lines(path)
+
+
+def export_lines(data: Path) -> dict[str, list[bytes]]:
+    """Lines of the third-party export in the data folder by resource type; empty where it is not there."""
+    paths = sorted((data / "ehr" / "synthea_bulk_10").glob("*.ndjson.gz"))
+    return {path.name.partition(".")[0]: _lines(path) for path in paths if not path.name.startswith("log.")}
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -94,7 +98,7 @@ def _lines(path: Path) -> list[bytes]:
 def made_notes(count: int, seed: int) -> list[bytes]:
     """DocumentReferences as NDJSON lines, each with a made note of about 3.7 kB in base64."""
     source = random.Random(seed)
-    return [json.dumps(_document(n, _note(source))).encode() for n in range(count)]
+    return [document_line(n, _note(source)) for n in range(count)]
 
 
 def _note(source: random.Random) -> str:
@@ -102,7 +106,12 @@ def _note(source: random.Random) -> str:
     return "\n".join(lines)[:3_700]
 
 
-def _document(number: int, text: str) -> dict[str, Any]:
+def document_line(number: int, text: str, patients: int = 200) -> bytes:
+    """A DocumentReference with a note in base64, of one of so many patients in turn."""
+    return json.dumps(_document(number, text, patients)).encode()
+
+
+def _document(number: int, text: str, patients: int) -> dict[str, Any]:
     data = base64.b64encode(text.encode()).decode()
     return {
         "resourceType": "DocumentReference",
@@ -110,7 +119,7 @@ def _document(number: int, text: str) -> dict[str, Any]:
         "meta": {"lastUpdated": f"2024-03-{number % 28 + 1:02}T10:{number % 60:02}:00Z"},
         "status": "current",
         "type": {"coding": [{"system": "http://loinc.org", "code": "11506-3", "display": "Progress note"}]},
-        "subject": {"reference": f"Patient/p{number % 200}"},
+        "subject": {"reference": f"Patient/p{number % patients}"},
         "date": f"2024-03-{number % 28 + 1:02}T09:{number % 60:02}:00Z",
         "author": [{"reference": "Practitioner/d1"}],
         "content": [

@@ -41,32 +41,21 @@ class Readers:
     recogniser: Recogniser
     namer: Namer
 
-    def read(self, text: str) -> Iterator[dict[str, Any]]:
+    def read(self, text: str) -> Iterator[tuple[Any, ...]]:
         """Rows of READ_SCHEMA for one text, without its hash."""
-        for mention in self.recogniser.find(text):
-            yield {
-                "start": mention.start,
-                "end": mention.end,
-                "quote": text[mention.start : mention.end],
-                "assertion": mention.assertion,
-                "hpo_id": mention.hpo_id,
-                "origin": mention.origin,
-                "experiencer": mention.experiencer,
-                "sentence": text[mention.sentence_start : mention.sentence_end],
-            }
-        for naming in self.namer.find(text):
-            yield {
-                "start": naming.start,
-                "end": naming.end,
-                "quote": text[naming.start : naming.end],
-                "assertion": naming.assertion,
-                "disease_id": naming.disease_id,
-                "evidence_class": naming.evidence_class,
-                "kind": naming.kind,
-                "phenotype_name": naming.phenotype_name,
-            }
+        for one in self.recogniser.find(text):
+            yield (
+                one.start, one.end, text[one.start : one.end], one.assertion, one.hpo_id, one.origin, one.experiencer,
+                text[one.sentence_start : one.sentence_end], *_NO_NAMING,
+            )  # fmt: skip
+        for name in self.namer.find(text):
+            yield (
+                name.start, name.end, text[name.start : name.end], name.assertion, *_NO_MENTION, name.disease_id,
+                name.evidence_class, name.kind, name.phenotype_name,
+            )  # fmt: skip
 
 
+_NO_MENTION = _NO_NAMING = (None, None, None, None)
 _READERS: dict[tuple[str, str], Readers] = {}
 
 
@@ -85,13 +74,10 @@ def read_texts(spark: SparkSession, texts: DataFrame, lexicon: Lexicon, naming_s
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         readers = readers_of(*shared.value)
         for batch in batches:
-            rows = [
-                {"text_sha256": sha, **row}
-                for sha, text in zip(
-                    batch.column("text_sha256").to_pylist(), batch.column("text").to_pylist(), strict=True
-                )
-                for row in readers.read(text)
-            ]
-            yield from pa.Table.from_pylist(rows, schema=READ_SCHEMA).to_batches()
+            texts = zip(batch.column("text_sha256").to_pylist(), batch.column("text").to_pylist(), strict=True)
+            rows = [(sha, *row) for sha, text in texts for row in readers.read(text)]
+            if rows:
+                columns = zip(READ_SCHEMA.types, zip(*rows, strict=True), strict=True)
+                yield pa.record_batch([pa.array(values, kind) for kind, values in columns], schema=READ_SCHEMA)
 
     return texts.select("text_sha256", "text").mapInArrow(read, from_arrow_schema(READ_SCHEMA))

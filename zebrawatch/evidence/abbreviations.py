@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -82,9 +82,20 @@ def _singular(written: str) -> str:
     return written[:-1] if len(written) > 2 and written[-1] == "s" and written[:-1].isupper() else written
 
 
-@cache
-def _context(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{pattern})", re.IGNORECASE)
+@lru_cache(maxsize=512)
+def _context(beginnings: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{beginnings})", re.IGNORECASE)
+
+
+def _plain(text: str) -> str:
+    """In small letters, so that whatever an expression without regard to case finds stands in it as written."""
+    return text.replace("\u0130", "i").replace("\u0131", "i").replace("\u017f", "s").lower()
+
+
+def _votes(text: str, plain: str, beginnings: str) -> int:
+    """How often a word begins in one of these ways; expressions are slow, so only for what stands in the text."""
+    told = "|".join(one for one in beginnings.split("|") if one in plain)
+    return len(_context(told).findall(text)) if told else 0
 
 
 def resolve_senses(text: str, tokens: Tokens, spans: Spans, lexicon: Lexicon) -> tuple[Spans, Ints]:
@@ -98,11 +109,12 @@ def resolve_senses(text: str, tokens: Tokens, spans: Spans, lexicon: Lexicon) ->
     keep = ~unclear
     terms = terms.copy()
     chosen: dict[str, int] = {}
+    plain = _plain(text)
     for place in np.flatnonzero(unclear).tolist():
         written = _singular(text[tokens.start[first[place]] : tokens.end[last[place]]])
         if written not in chosen:
             senses = lexicon.abbreviations.get(written, ())
-            votes = [(len(_context(pattern).findall(text)), -rank, term) for rank, (term, pattern) in enumerate(senses)]
+            votes = [(_votes(text, plain, context), -rank, term) for rank, (term, context) in enumerate(senses)]
             most = max(votes, default=(0, 0, -1))
             chosen[written] = most[2] if most[0] else -1
         keep[place] = chosen[written] >= 0

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zebrawatch.evidence.compiled import compiled, inlined
+from zebrawatch.evidence.compiled import borrowing, compiled, inlined
 from zebrawatch.evidence.sections import Sections, mark_sections, section_kinds
 from zebrawatch.evidence.sentences import SHORTENED, split_sentences
 from zebrawatch.evidence.tables import rows
@@ -356,7 +356,7 @@ def apply_rules(
     return meaning, who
 
 
-@compiled
+@borrowing
 def _reach_forward(
     t: int, bits: int, here: int, gap: Ints, sentence: Ints, trigger_first: Ints, trigger_last: Ints, kind: Ints
 ) -> int:
@@ -392,7 +392,7 @@ def _reach_forward(
     return int(at - 1)
 
 
-@compiled
+@borrowing
 def _act_forward(
     t: int, bits: int, here: int, low: int, gap: Ints, sentence: Ints, trigger_first: Ints, trigger_last: Ints,
     kind: Ints,
@@ -422,7 +422,7 @@ def _act_forward(
         s += 1
 
 
-@compiled
+@borrowing
 def _act_backward(
     t: int, bits: int, here: int, low: int, gap: Ints, sentence: Ints, trigger_first: Ints, trigger_last: Ints,
     kind: Ints,
@@ -449,7 +449,7 @@ def _act_backward(
         s += 1
 
 
-@compiled
+@borrowing
 def _act_around(
     s: int, gap: Ints, section: Ints, hashes: Hashes, span_first: Ints, span_last: Ints, no_words: Hashes,
     yes_words: Hashes,

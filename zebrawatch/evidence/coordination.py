@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from zebrawatch.evidence.compiled import compiled
+from zebrawatch.evidence.compiled import borrowing, compiled
 from zebrawatch.evidence.lexicon import (
     CAPITALS,
     CLASS,
@@ -56,14 +56,15 @@ def _gather(words: Words, read: Hashes) -> tuple[Ints, Hashes]:
     words one subtraction. Rows of one array, because Numba counts references for every array a call hands on.
     """
     stem, kind_of, facts = read[STEM], read[CLASS], read[FACTS]
-    n = words.gap.size
+    gaps, sentence = words.gap, words.sentence
+    n = gaps.size
     state = np.zeros((4, n), np.int32)
     sums = np.zeros((4, n + 1), np.uint64)
     zero, one = np.uint64(0), np.uint64(1)
     stems = classes = counted = classed = zero
     for k in range(n):
-        gap = words.gap[k]
-        state[_GAP, k], state[_SENTENCE, k] = gap, words.sentence[k]
+        gap = gaps[k]
+        state[_GAP, k], state[_SENTENCE, k] = gap, sentence[k]
         if gap & SLASH:
             state[_CONJUNCTION, k] = 2
         elif gap & COMMA:
@@ -85,7 +86,7 @@ def _gather(words: Words, read: Hashes) -> tuple[Ints, Hashes]:
     return state, sums
 
 
-@compiled
+@borrowing
 def _entry_of(
     a1: int, b1: int, a2: int, b2: int, sums: Hashes, sieve: Bytes, keys: Hashes,
     values: Ints, entries: Ints,
@@ -114,9 +115,8 @@ def find_coordinated(words: Words, read: Hashes, index: Index) -> tuple[Ints, In
     state, sums = _gather(words, read)
     sieve, keys, values, entries = index.sieve, index.keys, index.values, index.entries
     n = state.shape[1]
-    room = 16
     found = 0
-    out = np.empty((4, room), np.int32)
+    out = np.empty((4, 2 * np.count_nonzero(state[_CONJUNCTION])), np.int32)  # two readings of each conjunction
     for k in range(1, n):
         if not state[_CONJUNCTION, k] or state[_SENTENCE, k] != state[_SENTENCE, k - 1] or state[_GAP, k] & WALL:
             continue
@@ -140,17 +140,12 @@ def find_coordinated(words: Words, read: Hashes, index: Index) -> tuple[Ints, In
                 )  # fmt: skip
             if entry < 0:
                 continue
-            if found == room:
-                room *= 2
-                bigger = np.empty((4, room), np.int32)
-                bigger[:, :found] = out[:, :found]
-                out = bigger
             out[0, found], out[1, found], out[2, found], out[3, found] = first, last, entry, core
             found += 1
-    return out[0, :found].copy(), out[1, :found].copy(), out[2, :found].copy(), out[3, :found].copy()
+    return out[0, :found], out[1, :found], out[2, :found], out[3, :found]
 
 
-@compiled
+@borrowing
 def _shared_head(
     left: int, k: int, right: int, state: Ints, sums: Hashes, sieve: Bytes, keys: Hashes,
     values: Ints, entries: Ints,
@@ -189,7 +184,7 @@ def _shared_head(
     return -1, -1, -1, -1
 
 
-@compiled
+@borrowing
 def _borrow_head(
     left: int, other: int, head: int, k: int, state: Ints, sums: Hashes, sieve: Bytes, keys: Hashes,
     values: Ints, entries: Ints,
@@ -241,7 +236,7 @@ def _borrow_head(
     return best_first, best_last, best_entry, left
 
 
-@compiled
+@borrowing
 def _shared_beginning(
     left: int, k: int, right: int, state: Ints, sums: Hashes, sieve: Bytes, keys: Hashes,
     values: Ints, entries: Ints,
@@ -281,7 +276,7 @@ def _shared_beginning(
     return best_first, best_last, best_entry, right
 
 
-@compiled
+@borrowing
 def _borrow_beginning(
     left: int, right: int, last: int, k: int, state: Ints, sums: Hashes, sieve: Bytes, keys: Hashes,
     values: Ints, entries: Ints,
@@ -349,7 +344,7 @@ def _borrow_beginning(
     return -1, -1
 
 
-@compiled
+@borrowing
 def _ends_in_joint(right: int, state: Ints) -> bool:
     """Whether a list that goes on by commas comes to an `and` or `or`."""
     for at in range(right + 1, min(right + _LONGEST_CHAIN, state.shape[1])):

@@ -86,14 +86,18 @@ def anchored(hashes: Hashes, shape: Ints, sentence: Ints, keys: Hashes, values: 
     """Sentences that hold a word a measure's name ends in, and a number after it, in order."""
     found = np.empty(hashes.size, np.int32)
     n = 0
-    named = -1
+    unread = 0  # first word of this sentence that was not looked up; names are looked for only where a number follows
     for i in range(hashes.size):
-        if named != sentence[i]:
-            if look_up(hashes[i], keys, values) >= 0:
-                named = sentence[i]
-        elif shape[i] & DIGITS and (n == 0 or found[n - 1] != named):
-            found[n] = named
-            n += 1
+        if i and sentence[i] != sentence[i - 1]:
+            unread = i
+        if not shape[i] & DIGITS or (n and found[n - 1] == sentence[i]):
+            continue
+        while unread < i:
+            unread += 1
+            if look_up(hashes[unread - 1], keys, values) >= 0:
+                found[n] = sentence[i]
+                n += 1
+                break
     return found[:n].copy()
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zebrawatch.evidence.abbreviations import resolve_senses, with_spelled_out
+from zebrawatch.evidence.abbreviations import Spans, resolve_senses, with_spelled_out
 from zebrawatch.evidence.assertion import FAMILY, NEGATED, RELATIVES, Judge, assertion_of
 from zebrawatch.evidence.compiled import compiled
 from zebrawatch.evidence.coordination import find_coordinated
@@ -37,8 +37,9 @@ from zebrawatch.evidence.tokens import (
 
 _A = word_hashes(["a"])[0]
 _FAR = 64  # words; no finding is longer
-_PATIENT: tuple[str, str | None] = ("patient", None)
 _ASSERTIONS = tuple(assertion_of(bits) for bits in range(32))
+_EXPERIENCERS = tuple("family" if bits & FAMILY else "patient" for bits in range(32))
+_RELATIVES = (*RELATIVES, None)  # so that -1 stands for none
 
 
 class Mention(NamedTuple):
@@ -95,30 +96,30 @@ class Recogniser:
         """Mentions in order of their start. Any text will do; the result is bounded by its length."""
         if not text:
             return []
-        tokens, sentence, *read = self._read(text)
-        spans = with_spelled_out(text, tokens, (read[0], read[1], read[2]))
+        tokens, sentence, spans, marks = self._read(text)
+        spans = with_spelled_out(text, tokens, spans)
         values = find_values(text, tokens, sentence)
         measured = self._measured(tokens, sentence, values) if values else []
         if not spans[0].size:
             return measured
-        marks = self.lexicon.index.entries[spans[2], MARKS]
         terms = self.lexicon.entry_term[spans[2]]
-        if np.bitwise_or.reduce(marks) & BY_CONTEXT:
+        if marks & BY_CONTEXT:
             spans, terms = resolve_senses(text, tokens, spans, self.lexicon)
-            marks = self.lexicon.index.entries[spans[2], MARKS]
-        opposite = marks & OPPOSITE != 0
-        first, last = spans[0], spans[1]
-        if not self.opposites:
-            first, last, terms, opposite = first[~opposite], last[~opposite], terms[~opposite], opposite[~opposite]
+        first, last, entry = spans
+        opposite = self.lexicon.index.entries[entry, MARKS] & OPPOSITE if marks & OPPOSITE else None
+        if opposite is not None and not self.opposites:
+            plain = opposite == 0
+            first, last, terms, opposite = first[plain], last[plain], terms[plain], None
         meaning, who = self.judge.meanings(tokens, sentence, first, last)
-        meaning ^= opposite * NEGATED
-        found = self._mentions(tokens, sentence, first, last, terms, meaning, who)
+        if opposite is not None:
+            meaning[opposite != 0] ^= NEGATED
+        named = self._mentions(tokens, sentence, first, last, terms, meaning, who)
         if not measured:
-            return found
+            return named
         # "height below the 3rd centile" may be a name and a value at once: it is one mention
-        named = {(one.start, one.end, one.hpo_id) for one in found}
-        values_only = [one for one in measured if (one.start, one.end, one.hpo_id) not in named]
-        return sorted([*found, *values_only], key=lambda one: (one.start, -one.end, one.hpo_id))
+        places = {(one.start, one.end, one.hpo_id) for one in named}
+        values_only = [one for one in measured if (one.start, one.end, one.hpo_id) not in places]
+        return sorted([*named, *values_only], key=lambda one: (one.start, -one.end, one.hpo_id))
 
     def _measured(self, tokens: Tokens, sentence: Ints, values: list[Value]) -> list[Mention]:
         known = self._terms
@@ -143,17 +144,13 @@ class Recogniser:
     ) -> list[Mention]:
         if not first.size:
             return []
+        start, end, begins, ends, bits, relative = columns_of(
+            tokens.start, tokens.end, sentence, first, last, meaning, who
+        ).tolist()
         ids = self.lexicon.hpo_ids
-        begins, ends = bounds_of(sentence[first], sentence, tokens.start, tokens.end)
-        bits = meaning.tolist()
-        told = [
-            ("family", RELATIVES[relative] if relative >= 0 else None) if bit & FAMILY else _PATIENT
-            for bit, relative in zip(bits, who.tolist(), strict=True)
-        ]
         columns = zip(
-            tokens.start[first].tolist(), tokens.end[last].tolist(), [ids[term] for term in terms.tolist()],
-            repeat("text"), [_ASSERTIONS[bit] for bit in bits], [one for one, _ in told], [one for _, one in told],
-            begins.tolist(), ends.tolist(), strict=False,
+            start, end, [ids[term] for term in terms.tolist()], repeat("text"), [_ASSERTIONS[bit] for bit in bits],
+            [_EXPERIENCERS[bit] for bit in bits], [_RELATIVES[index] for index in relative], begins, ends, strict=False,
         )  # fmt: skip
         return list(map(Mention._make, columns))
 
@@ -161,30 +158,20 @@ class Recogniser:
         """(start, end, HPO id) of mentions without judging them; abbreviations stay out."""
         if not text:
             return []
-        tokens, _, first, last, entry = self._read(text)
-        marks = self.lexicon.index.entries[entry, MARKS]
-        if np.bitwise_or.reduce(marks) & CAPITALS:
-            plain = marks & CAPITALS == 0
-            first, last, entry = first[plain], last[plain], entry[plain]
-        ids = self.lexicon.hpo_ids
-        return [
-            (start, end, ids[term])
-            for start, end, term in zip(
-                tokens.start[first].tolist(),
-                tokens.end[last].tolist(),
-                self.lexicon.entry_term[entry].tolist(),
-                strict=True,
-            )
-        ]
+        tokens, _, spans, _ = self._read(text)
+        ids, known = self.lexicon.hpo_ids, self.lexicon.index.entries
+        start, end, terms = places_of(tokens.start, tokens.end, *spans, known, self.lexicon.entry_term).tolist()
+        return [(begin, stop, ids[term]) for begin, stop, term in zip(start, end, terms, strict=True)]
 
-    def _read(self, text: str) -> tuple[Tokens, Ints, Ints, Ints, Ints]:
-        """Words, sentence of each word, and first word, last word and entry of each mention in order."""
+    def _read(self, text: str) -> tuple[Tokens, Ints, Spans, int]:
+        """Words, sentence of each word, first word, last word and entry of each mention in order, and the marks that
+        any entry has."""
         lexicon = self.lexicon
-        start, end, word, gap, shape, line, hashes, sentence, first, last, entry = read_note(
+        start, end, word, gap, shape, line, hashes, sentence, first, last, entry, marks = read_note(
             code_points(text), *character_tables(), lexicon.word_keys, lexicon.word_values, lexicon.first_compound,
             SHORTENED, _A, lexicon.capital_a, lexicon.index, self.nested,
         )  # fmt: skip
-        return Tokens(start, end, word, gap, shape, line, hashes), sentence, first, last, entry
+        return Tokens(start, end, word, gap, shape, line, hashes), sentence, (first, last, entry), marks
 
 
 @compiled
@@ -200,8 +187,9 @@ def read_note(
     capital_a: int,
     index: Index,
     nested: bool,
-) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints, Hashes, Ints, Ints, Ints, Ints]:
-    """Columns of the words (as in Tokens), sentence of each, and first word, last word and entry of each mention.
+) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints, Hashes, Ints, Ints, Ints, Ints, int]:
+    """Columns of the words (as in Tokens), sentence of each, first word, last word and entry of each mention, and the
+    marks of all entries together.
 
     One compiled call: handing the steps' arrays to Python and back took as long as the steps.
     """
@@ -220,7 +208,34 @@ def read_note(
     more_first, more_last, more_entry, core = find_coordinated(words, read, index)
     if core.size:
         first, last, entry = _merge(first, last, entry, more_first, more_last, more_entry, core)
-    return start, end, word, gap, shape, line, hashes, sentence, first, last, entry
+    marks = 0
+    for one in entry:
+        marks |= index.entries[one, MARKS]
+    return start, end, word, gap, shape, line, hashes, sentence, first, last, entry, marks
+
+
+@compiled
+def places_of(start: Ints, end: Ints, first: Ints, last: Ints, entry: Ints, entries: Ints, terms: Ints) -> Ints:
+    """Rows of the spans that are no abbreviations: first and last character, and term."""
+    out = np.empty((3, first.size), np.int32)
+    n = 0
+    for k in range(first.size):
+        if not entries[entry[k], MARKS] & CAPITALS:
+            out[0, n], out[1, n], out[2, n] = start[first[k]], end[last[k]], terms[entry[k]]
+            n += 1
+    return out[:, :n]
+
+
+@compiled
+def columns_of(start: Ints, end: Ints, sentence: Ints, first: Ints, last: Ints, meaning: Ints, who: Ints) -> Ints:
+    """Rows of what a mention holds in numbers: first and last character, those of its sentence, meaning, and relative
+    (-1 where it is not of the family, or none is told)."""
+    out = np.empty((6, first.size), np.int32)
+    out[2], out[3] = bounds_of(sentence[first], sentence, start, end)
+    for k in range(first.size):
+        out[0, k], out[1, k] = start[first[k]], end[last[k]]
+        out[4, k], out[5, k] = meaning[k], who[k] if meaning[k] & FAMILY else -1
+    return out
 
 
 @compiled

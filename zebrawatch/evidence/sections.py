@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from zebrawatch.evidence.compiled import compiled, inlined
+from zebrawatch.evidence.compiled import borrowing, compiled, inlined
 from zebrawatch.evidence.tables import rows
 from zebrawatch.evidence.tokens import (
     BLANK,
@@ -50,7 +50,7 @@ def _chained(before: np.uint64, value: np.uint64) -> np.uint64:
     return mixed ^ (mixed >> np.uint64(29))
 
 
-@compiled
+@borrowing
 def _heading_at(i: int, hashes: Hashes, gap: Ints, keys: Hashes, values: Ints) -> tuple[int, int]:
     """(words, meaning) of the heading that begins at a word; no words where there is none."""
     n = hashes.size

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zebrawatch.evidence.compiled import compiled, inlined
+from zebrawatch.evidence.compiled import borrowing, compiled, inlined
 
 Ints = npt.NDArray[np.int32]
 Hashes = npt.NDArray[np.uint64]
@@ -63,6 +63,8 @@ _BYTE_ORDER_MARK = 0xFEFF
 # FNV-1a, 64 bits (Fowler, Noll, Vo; draft-eastlake-fnv): offset basis and prime.
 _FNV_BASIS = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
+
+_SMALL_A, _SMALL_Z = ord("a"), ord("z")
 
 # Shapes of a word.
 CAPITAL = 1  # first letter
@@ -190,7 +192,7 @@ def look_up(key: np.uint64, keys: Hashes, values: Ints) -> int:
     return -1
 
 
-@compiled
+@borrowing
 def _gap_flag(
     kind: int, at: int, points: npt.NDArray[np.uint32], classes: npt.NDArray[np.uint8], fresh_line: bool, gap: int
 ) -> int:
@@ -290,6 +292,14 @@ def tokenise_points(
         first_capital = False
         while at < size:
             point: Any = np.int64(points[at])
+            if _SMALL_A <= point <= _SMALL_Z:  # most characters; they fold to themselves
+                value = (value ^ np.uint64(point)) * _FNV_PRIME
+                if tied:
+                    joined = (joined ^ np.uint64(point)) * _FNV_PRIME
+                letters += 1
+                at += 1
+                stop = at
+                continue
             row: Any = point
             if point < _TABLE:
                 kind = np.int64(classes[point])  # type: ignore[assignment]
@@ -346,14 +356,12 @@ def tokenise_points(
             known = look_up(joined, keys, values)
             if 0 <= known < first_compound:
                 end[n - 1] = stop
-                word[n - 1] = known
                 hashes[n - 1] = joined
                 shape[n - 1] = (shape[n - 1] & form) | (shape[n - 1] & CAPITAL)
                 gap = 0
                 lines = 0
                 continue
         end[n] = stop
-        word[n] = look_up(value, keys, values)
         hashes[n] = value
         gap_before[n] = gap if n else gap | NEWLINE
         shape[n] = form
@@ -362,6 +370,8 @@ def tokenise_points(
         gap = 0
         lines = 0
         ended = 0
+    for k in range(n):  # apart from the reading of characters, so that the waits for memory overlap
+        word[k] = look_up(hashes[k], keys, values)
     return n, start, end, word, gap_before, shape, line, hashes
 
 
