@@ -73,7 +73,7 @@ class Resample:
     def sums(self, values: Floats, owners: Sequence[Hashable]) -> Floats:
         """The sum of `values` (rows) in each resample: (draws,)."""
         held = np.flatnonzero(values)  # most patients of a hospital have no alert: their zeros are not multiplied
-        return self.weights([owners[row] for row in held]) @ values[held]
+        return self.weights([owners[row] for row in held.tolist()]) @ values[held]
 
     def ratio(self, numerator: Floats, denominator: Floats, owners: Sequence[Hashable]) -> Interval | None:
         """Percentile interval of sum(numerator) / sum(denominator); None where it has no value."""
