@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
+import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from reasoning_charts import NIGHT, RESOLVER, chart, count_words, differential, 
 
 from connectors.made_llm_server import FAULTS, MadeLlmServer, made_body
 from connectors.vllm_batch import (
+    Launch,
     LlmError,
     LlmSettings,
     TokenCounter,
@@ -354,6 +358,35 @@ def test_a_runner_that_ends_early_is_a_failure_never_a_success(
     made = VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path, **changed))
     with pytest.raises(LlmError, match=message):
         made([request(n) for n in range(5)])
+
+
+def launched(command: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Start a command as Dagster Pipes does: in our own process group."""
+    return subprocess.run(command, env={**os.environ, **variables}, check=False).returncode
+
+
+@pytest.mark.parametrize("launch", [None, launched])
+@pytest.mark.parametrize("end", ["None", "n == 2 and os.kill(os.getpid(), 9)"])
+def test_what_a_runner_leaves_behind_ends_with_it(tmp_path: Path, launch: Launch | None, end: str) -> None:
+    """A worker that outlived its runner would hold the card's memory."""
+    worker = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid"
+    before = f"import subprocess; Path({str(tmp_path / 'worker')!r}).write_text(str({worker})) if n == 0 else {end}"
+    made = VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path, before=before), launch=launch)
+    with contextlib.nullcontext() if end == "None" else pytest.raises(LlmError, match="with status -9"):
+        made([request(n) for n in range(5)])
+    pid = int((tmp_path / "worker").read_text())
+    until = time.monotonic() + 10
+    while is_running(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_running(pid)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process does something: one that nobody waits for stays as a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize(("cards", "invariant"), [("9.0", "yes"), ("9.0 8.0", "no"), ("[N/A]", "no"), ("", "no")])
