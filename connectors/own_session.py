@@ -18,8 +18,9 @@ def command_of(folder: Path, command: list[str]) -> list[str]:
 
 
 def main(folder: Path, command: list[str]) -> None:
-    """Become the leader of a new session, then the command."""
+    """Become the leader of a new session that writes for its owner only, then the command."""
     os.setsid()
+    os.umask(0o077)
     (folder / PID).write_text(str(os.getpid()))
     log = os.open(folder / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(log, 1)
