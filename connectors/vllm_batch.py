@@ -438,7 +438,7 @@ def _by_run_batch(door: VllmBatch, batch: _Batch) -> None:
     given.write_text("".join(json.dumps(line) + "\n" for line in [*smoke, *waiting]), encoding="utf-8")
     taken.unlink(missing_ok=True)
     command = [_python(door.settings), "-m", "vllm.entrypoints.openai.run_batch", "-i", str(given), "-o", str(taken)]
-    command += _flags(door.profile.engine_arguments(_weights(door)))
+    command += _flags(door.profile.engine_arguments(_weights(door)) | {"enable_prompt_tokens_details": True})
     if door.profile.reasoning_parser:
         command += ["--reasoning-parser", door.profile.reasoning_parser]
     status = _watched(command, door, batch, {}, dict)

@@ -428,6 +428,8 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from connectors.vllm_runner.job import error_of, read_lines, result_of
 asked = [line["custom_id"] for line in read_lines(Path(sys.argv[sys.argv.index("-i") + 1]))]
+assert sys.argv[sys.argv.index("--generation-config") + 1] == "vllm", "sampling is the profile's alone"
+assert "--enable-prompt-tokens-details" in sys.argv
 with open({log!r}, "a") as log: log.write(" ".join(asked) + "\\n")
 lines = [error_of(key, "400", "x") if key == {refused!r} else result_of(key, {body}) for key in asked]
 Path(sys.argv[sys.argv.index("-o") + 1]).write_text("".join(json.dumps(line) + "\\n" for line in lines))
@@ -570,11 +572,17 @@ def test_dagster_pipes_starts_the_runner_and_shows_its_figures(tmp_path: Path) -
     def llm_responses(context, pipes: dg.PipesSubprocessClient) -> dg.MaterializeResult:  # type: ignore[no-untyped-def, type-arg]
         door = VllmBatch(tmp_path / "b", SMALL, made_engine(tmp_path), launch=pipes_launcher(context, pipes))
         answered.append(len(door([request(n) for n in range(5)])))
-        failing = VllmBatch(
-            tmp_path / "c", SMALL, made_engine(tmp_path, "sys.exit(0)"), launch=pipes_launcher(context, pipes)
-        )
-        with pytest.raises(LlmError, match="without a signed record"):
-            failing([request(1)])
+        for step, message in (
+            ("sys.exit(0)", "without a signed record"),
+            ("import os; os.kill(os.getpid(), 9)", "with status 1"),
+            ("raise MemoryError", "out of memory even with 1 charts"),
+        ):
+            failing = VllmBatch(
+                tmp_path / "c", SMALL, made_engine(tmp_path, step), launch=pipes_launcher(context, pipes)
+            )
+            with pytest.raises(LlmError, match=message):
+                failing([request(1)])
+        assert failing.report.out_of_memory == 3
         return dg.MaterializeResult(metadata=door.report.figures())
 
     with dg.DagsterInstance.ephemeral() as instance:
