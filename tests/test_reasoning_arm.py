@@ -267,6 +267,15 @@ def test_the_sample_of_the_rest_is_read_and_differs_by_night() -> None:
     assert 0 < sum(c.sampled for c in tenth) < 25
 
 
+def test_what_the_sample_finds_is_counted_beside_what_the_shortlist_finds() -> None:
+    """Fabry is named with a quote in every chart: in the one of the shortlist and in the two drawn from the rest."""
+    charts = [scored(chart(1)), *(scored(chart(n), p_any=0.01) for n in (2, 3))]
+    told = run(charts, MadeModel(lambda _: GOOD), settings(budget=Budget(10, sample=5))).figures
+    assert (told["llm_sampled"], told["llm_sampled_named"], told["llm_named"]) == (2, 2, 3)
+    none = run(charts, MadeModel(lambda _: differential()), settings(budget=Budget(10, sample=5))).figures
+    assert (none["llm_sampled_named"], none["llm_named"]) == (0, 0)
+
+
 def test_who_did_not_fit_waits_for_the_next_nights_in_the_order_of_likelihood() -> None:
     """Three on the first night for one place; on the next another is scored, then nobody, then one who waited."""
 
