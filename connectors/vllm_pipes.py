@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
+from dagster._core.errors import DagsterPipesExecutionError  # no DagsterError, and dagster does not export it
 
 from connectors.vllm_batch import Launch
 
@@ -24,7 +25,7 @@ def pipes_launcher(
     def launch(command: Sequence[str], variables: Mapping[str, str]) -> int:
         try:
             client.run(command=list(command), context=context, env={**os.environ, **variables})
-        except dg.DagsterError:
+        except DagsterPipesExecutionError:
             return 1
         return 0
 

@@ -190,6 +190,12 @@ def test_nights_one_by_one_and_a_killed_run_ask_nothing_twice_and_give_the_same(
         {name: each.digest(table) for name, table in TABLES.items() if table is not NIGHTS} for each in (lake, read)
     )
     assert {name for name in ours if ours[name] != theirs[name]} == set()
+    server.seen.clear()
+    again = screen_read(NightRange.parse("2025-03-04..2025-03-06"), "by-night")
+    assert not server.seen, "the same command once more asks nothing"
+    said = json.loads((again.reports / "2025-03-04..2025-03-06" / "result.json").read_text())["reasoning"]
+    assert said.endswith("this run sent 0 requests to it")
+    assert {name for name in theirs if again.digest(TABLES[name]) != theirs[name]} == set()
 
 
 def _killed(*_: object, **__: object) -> None:

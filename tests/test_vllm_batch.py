@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
+import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from reasoning_charts import NIGHT, RESOLVER, chart, count_words, differential, 
 
 from connectors.made_llm_server import FAULTS, MadeLlmServer, made_body
 from connectors.vllm_batch import (
+    Launch,
     LlmError,
     LlmSettings,
     TokenCounter,
@@ -356,6 +360,35 @@ def test_a_runner_that_ends_early_is_a_failure_never_a_success(
         made([request(n) for n in range(5)])
 
 
+def launched(command: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Start a command as Dagster Pipes does: in our own process group."""
+    return subprocess.run(command, env={**os.environ, **variables}, check=False).returncode
+
+
+@pytest.mark.parametrize("launch", [None, launched])
+@pytest.mark.parametrize("end", ["None", "n == 2 and os.kill(os.getpid(), 9)"])
+def test_what_a_runner_leaves_behind_ends_with_it(tmp_path: Path, launch: Launch | None, end: str) -> None:
+    """A worker that outlived its runner would hold the card's memory."""
+    worker = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid"
+    before = f"import subprocess; Path({str(tmp_path / 'worker')!r}).write_text(str({worker})) if n == 0 else {end}"
+    made = VllmBatch(tmp_path / "b", SMALL, made_python(tmp_path, before=before), launch=launch)
+    with contextlib.nullcontext() if end == "None" else pytest.raises(LlmError, match="with status -9"):
+        made([request(n) for n in range(5)])
+    pid = int((tmp_path / "worker").read_text())
+    until = time.monotonic() + 10
+    while is_running(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_running(pid)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process does something: one that nobody waits for stays as a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 @pytest.mark.parametrize(("cards", "invariant"), [("9.0", "yes"), ("9.0 8.0", "no"), ("[N/A]", "no"), ("", "no")])
 def test_batch_invariance_is_asked_for_where_every_card_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cards: str, invariant: str
@@ -395,6 +428,8 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from connectors.vllm_runner.job import error_of, read_lines, result_of
 asked = [line["custom_id"] for line in read_lines(Path(sys.argv[sys.argv.index("-i") + 1]))]
+assert sys.argv[sys.argv.index("--generation-config") + 1] == "vllm", "sampling is the profile's alone"
+assert "--enable-prompt-tokens-details" in sys.argv
 with open({log!r}, "a") as log: log.write(" ".join(asked) + "\\n")
 lines = [error_of(key, "400", "x") if key == {refused!r} else result_of(key, {body}) for key in asked]
 Path(sys.argv[sys.argv.index("-o") + 1]).write_text("".join(json.dumps(line) + "\\n" for line in lines))
@@ -537,11 +572,17 @@ def test_dagster_pipes_starts_the_runner_and_shows_its_figures(tmp_path: Path) -
     def llm_responses(context, pipes: dg.PipesSubprocessClient) -> dg.MaterializeResult:  # type: ignore[no-untyped-def, type-arg]
         door = VllmBatch(tmp_path / "b", SMALL, made_engine(tmp_path), launch=pipes_launcher(context, pipes))
         answered.append(len(door([request(n) for n in range(5)])))
-        failing = VllmBatch(
-            tmp_path / "c", SMALL, made_engine(tmp_path, "sys.exit(0)"), launch=pipes_launcher(context, pipes)
-        )
-        with pytest.raises(LlmError, match="without a signed record"):
-            failing([request(1)])
+        for step, message in (
+            ("sys.exit(0)", "without a signed record"),
+            ("import os; os.kill(os.getpid(), 9)", "with status 1"),
+            ("raise MemoryError", "out of memory even with 1 charts"),
+        ):
+            failing = VllmBatch(
+                tmp_path / "c", SMALL, made_engine(tmp_path, step), launch=pipes_launcher(context, pipes)
+            )
+            with pytest.raises(LlmError, match=message):
+                failing([request(1)])
+        assert failing.report.out_of_memory == 3
         return dg.MaterializeResult(metadata=door.report.figures())
 
     with dg.DagsterInstance.ephemeral() as instance:

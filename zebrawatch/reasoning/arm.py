@@ -386,6 +386,9 @@ def _figures(
         "llm_sentences_to_a_model": sum("model" in line.reason for line in ledger),
         "llm_dropped_sentences": sum(question.prompt.dropped for question in asked),
     }
+    sampled = {(choice.subject_id, choice.night) for choice in choices if choice.sampled}
+    named = _named_in(asked, answers)
+    figures |= {"llm_named": len(named), "llm_sampled_named": len(named & sampled)}
     figures |= {f"llm_verdict_{name.replace(' ', '_')}": count for name, count in verdicts.items()}
     if answers:
         figures["llm_parse_rate"] = verdicts["accepted"] / len(answers)
@@ -396,6 +399,20 @@ def _figures(
     if (same := _agreement(asked, answers)) is not None:
         figures["llm_agreement_top1"], figures["llm_agreement_jaccard"] = same
     return figures
+
+
+def _named_in(asked: Sequence[Asked], answers: Mapping[str, JudgedAnswer]) -> set[tuple[int, date]]:
+    """The charts in which a known disease was named with a quote that stands; in the sample: what the shortlist misses.
+
+    Repeats and single candidates do not count.
+    """
+    return {
+        (question.request.subject_id, question.prompt.night)
+        for question in asked
+        if question.candidate is None
+        and not question.repeat
+        and any(disease.may_flag for disease in answers[question.request.key].diseases)
+    }
 
 
 def _agreement(asked: Sequence[Asked], answers: Mapping[str, JudgedAnswer]) -> tuple[float, float] | None:

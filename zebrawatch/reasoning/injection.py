@@ -9,6 +9,7 @@ the evidence arm still reads it.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _BRACKETS = str.maketrans({"<": "‹", ">": "›"})  # <|im_end|>, <think>, </chart>: no bracket, no markup
 _LABEL = re.compile(r"\[(N\d+)\]")
@@ -45,10 +46,17 @@ _HINTS = (
 
 def may_address_a_model(text: str) -> bool:
     """Whether a text may hold such a sentence; False is certain."""
-    low = " ".join(text.lower().split())
+    low = " ".join(_as_read(text).lower().split())
     return any(hint in low for hint in _HINTS)
 
 
 def addresses_a_model(sentence: str) -> bool:
     """Whether a sentence speaks to a model that reads it, rather than about a patient."""
-    return _TO_A_MODEL.search(sentence) is not None
+    return _TO_A_MODEL.search(_as_read(sentence)) is not None
+
+
+def _as_read(text: str) -> str:
+    """The text as it reads: without characters that show nothing, letters of other widths as plain ones."""
+    if text.isascii():
+        return text
+    return "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")

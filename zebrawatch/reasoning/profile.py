@@ -64,10 +64,10 @@ class ModelProfile:
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def engine_arguments(self, weights: Path) -> dict[str, Any]:
-        """Keyword arguments of vllm.EngineArgs for weights that lie in a folder."""
+        """Keyword arguments of vllm.EngineArgs for weights that lie in a folder; sampling is the profile's alone."""
         arguments = {
             "model": str(weights), "served_model_name": self.name, "max_model_len": self.context,
-            "structured_outputs_config": dict(STRUCTURED), **self.engine,
+            "structured_outputs_config": dict(STRUCTURED), "generation_config": "vllm", **self.engine,
         }  # fmt: skip
         if self.quantisation in ("fp8", "awq", "gptq"):
             arguments["quantization"] = self.quantisation
