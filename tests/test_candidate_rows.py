@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ import pytest
 from knowledge_samples import whole_knowledge
 
 from zebrawatch.engine.candidate_rows import CandidateRows, Vocabulary, candidate_schema
-from zebrawatch.engine.score import FINDING_COLUMNS, Scoring, candidates, charts
+from zebrawatch.engine.score import FINDING_COLUMNS, Scoring, candidates, charts, patient_by_patient
 from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.ranking import Evidence, Person, Ranker, RankingParameters
 from zebrawatch.evidence.strongest import Blocks, strongest_first
@@ -187,3 +189,28 @@ def test_under_spark_a_month_without_a_background_is_no_failure(
     assert [(row["night"], row["rank"]) for row in rows] == [(date(2025, 5, 2), rank) for rank in range(1, 6)]
     assert rows[0]["disease_id"] == "OMIM:154700" and rows[0]["p_any"] > 0.008
     assert rows[0]["cause"] == "evidence" and {one["quote"] for one in rows[0]["contributions"]} >= {"long"}
+
+
+def test_a_patient_s_rows_stand_together_whatever_spark_makes_of_the_plan(spark: SparkSession) -> None:
+    """Frames joined with patients that look many and are few: Spark plans to part by patient and then does not."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    def runs_of(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Every stretch of rows of one patient, and how many they are."""
+        rows = chain.from_iterable(batch.column("subject_id").to_pylist() for batch in batches)
+        told = [(subject, sum(1 for _ in own)) for subject, own in groupby(rows)]
+        columns = list(zip(*told, strict=True)) or [(), ()]
+        yield pa.RecordBatch.from_arrays([pa.array(each, pa.int64()) for each in columns], ["subject_id", "rows"])
+
+    before = spark.conf.get("spark.sql.shuffle.partitions")
+    spark.conf.set("spark.sql.shuffle.partitions", "8")
+    try:
+        few = spark.range(2_000_000).select((F.col("id") % 300).alias("subject_id")).where("subject_id >= 0").distinct()
+        found = spark.range(60_000).select((F.col("id") % 300).alias("subject_id"), F.col("id").alias("finding"))
+        versions = spark.range(300).select(F.col("id").alias("subject_id"), F.lit("f").alias("version"))
+        frames = (frame.join(few, "subject_id", "left_semi") for frame in (found, versions))
+        runs = patient_by_patient(*frames).mapInArrow(runs_of, "subject_id long, rows long").toArrow()
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", before)
+    assert sorted(runs["subject_id"].to_pylist()) == list(range(300))
+    assert set(runs["rows"].to_pylist()) == {201}

@@ -179,12 +179,14 @@ def candidates(findings: DataFrame, patients: DataFrame, scoring: Scoring) -> Da
             yield from table.to_batches()
 
     versions = patients.select("subject_id", F.struct(*PATIENT_COLUMNS[1:]).alias("version"))
-    together = findings.select(*FINDING_COLUMNS).unionByName(versions, allowMissingColumns=True)
-    return (
-        together.repartition("subject_id")
-        .sortWithinPartitions("subject_id")
-        .mapInArrow(score, from_arrow_schema(candidate_schema(), prefer_timestamp_ntz=False))
-    )
+    together = patient_by_patient(findings.select(*FINDING_COLUMNS), versions)
+    return together.mapInArrow(score, from_arrow_schema(candidate_schema(), prefer_timestamp_ntz=False))
+
+
+def patient_by_patient(one: DataFrame, other: DataFrame) -> DataFrame:
+    """Rows of both frames, each with the columns of both; a patient's rows in one partition, one after another."""
+    together = one.unionByName(other, allowMissingColumns=True)
+    return together.repartition("subject_id").sortWithinPartitions("subject_id")
 
 
 def charts(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, Chart]]:
