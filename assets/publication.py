@@ -91,7 +91,7 @@ def _classes(outcome: Outcome) -> dict[int, frozenset[str]]:
 
 
 def _pairs(outcome: Outcome) -> dict[int, list[dict[str, Any]]]:
-    at_risk = outcome.lead_time[outcome.lead_time["pair_class"] == "at risk"]
+    at_risk = outcome.headline[outcome.headline["pair_class"] == "at risk"]
     found: dict[int, list[dict[str, Any]]] = {}
     for row in at_risk.to_dict("records"):
         found.setdefault(int(row["subject_id"]), []).append({str(name): value for name, value in row.items()})

@@ -154,7 +154,7 @@ def _summary(
         threshold=run.policy.threshold,
         shown_k=run.policy.k,
         outcome=outcome.figures,
-        cases=case_lines(outcome.lead_time, _label_source(outcome)),
+        cases=case_lines(outcome.lead_time, outcome.figures["label_source"]),
         flow=flow_steps(outcome.figures),
         burden=burden_classes(outcome.classified),
         cumulative=burden_points(outcome),
@@ -171,11 +171,6 @@ def _summary(
 
 def _distinct(rows: Any) -> int:
     return int(pc.count_distinct(rows["subject_id"]).as_py())
-
-
-def _label_source(outcome: Outcome) -> str:
-    """Where the diagnoses come from: the label file where there is one, else the records."""
-    return "labels" if (outcome.lead_time["label_source"] == "labels").any() else "records"
 
 
 def _row_counts(run: NightRun) -> Iterable[page.RowCount]:

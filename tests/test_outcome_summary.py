@@ -114,6 +114,8 @@ def test_labels_are_the_headline_where_they_are_given() -> None:
         protocol(),
     )
     assert result.figures["label_source"] == "labels"
+    assert set(result.lead_time["label_source"]) == {"labels", "records"}
+    assert set(result.headline["label_source"]) == {"labels"}, "each pair once in all that is told of them"
     assert (result.figures["at_risk"], result.figures["prioritised_share"]) == (2, 0.5)
     assert result.figures["problems"] == {"unknown patient": 1}
     assert result.flow["excluded: unknown patient"] == 1

@@ -110,6 +110,11 @@ class Outcome:
     """The first night on which a listed disease of each patient was confirmed."""
     suspected: Mapping[int, date] = field(default_factory=dict)
 
+    @property
+    def headline(self) -> pd.DataFrame:
+        """The rows of `lead_time` that the leading figures rest on: by the labels where there are any."""
+        return self.lead_time[self.lead_time["label_source"] == self.figures["label_source"]]
+
 
 class MonthlyCount(NamedTuple):
     """A mean cumulative count per 1,000 patients `months` after screening began, with its interval."""
