@@ -113,7 +113,7 @@ class Outcome:
     @property
     def headline(self) -> pd.DataFrame:
         """The rows of `lead_time` that the leading figures rest on: by the labels where there are any."""
-        return self.lead_time[self.lead_time["label_source"] == self.figures["label_source"]]
+        return self.lead_time.loc[self.lead_time["label_source"].eq(self.figures["label_source"])]
 
 
 class MonthlyCount(NamedTuple):
