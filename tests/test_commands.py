@@ -196,25 +196,26 @@ def _promised(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "words", "begun"),
     [
-        (lambda folder: _emptied(folder) or folder.rmdir(), "does not exist"),
-        (_emptied, "holds no NDJSON files"),
-        (lambda folder: (folder / "Patient.ndjson").unlink(), "Patient"),
-        (_torn, "DocumentReference.ndjson.gz"),
-        (_promised, "5"),
+        (lambda folder: _emptied(folder) or folder.rmdir(), "does not exist", False),
+        (_emptied, "holds no NDJSON files", False),
+        (lambda folder: (folder / "Patient.ndjson").unlink(), "Patient", True),
+        (_torn, "DocumentReference.ndjson.gz", True),
+        (_promised, "5", True),
     ],
     ids=["no folder", "empty folder", "no patients", "gzip cut short", "fewer than the manifest promises"],
 )
 def test_a_source_that_is_not_whole_stops_the_night_in_one_line(
-    zebrawatch: Zebrawatch, tmp_path: Path, spoil: Callable[[Path], object], words: str
+    zebrawatch: Zebrawatch, tmp_path: Path, spoil: Callable[[Path], object], words: str, begun: bool
 ) -> None:
     folder = tiny_hospital.write(tmp_path / "hospital")
     spoil(folder)
     said = zebrawatch("screen", "--source", folder, "--lake", tmp_path / "lake")
     assert said.status == 1
     assert words in said.fault
-    assert Lake.open(tmp_path / "lake").nights() == []
+    assert (tmp_path / "lake").exists() == begun, "what is plain to see is said before a lake is made"
+    assert not begun or Lake.open(tmp_path / "lake").nights() == []
 
 
 # -- benchmark ---------------------------------------------------------------------------------------------------------
