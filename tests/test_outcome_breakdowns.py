@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pandas as pd
 import pytest
@@ -14,7 +14,7 @@ from outcome_stories import DAY0, FABRY, GAUCHER, NIGHTS, candidates, day, flags
 from zebrawatch.nights import NightRange, ranges_of
 from zebrawatch.outcome.calibration import stated_and_confirmed
 from zebrawatch.outcome.episodes import episodes_of
-from zebrawatch.outcome.operating import refold
+from zebrawatch.outcome.operating import Refolding
 from zebrawatch.outcome.protocol import Split
 from zebrawatch.outcome.resting import LABEL_FILE, grades, on_single_versions
 from zebrawatch.schemas import SUSPICIONS
@@ -30,19 +30,23 @@ def scored(*rows: tuple[int, int, float]) -> pd.DataFrame:
     )
 
 
+def refolded(story: pd.DataFrame, crowd: pd.DataFrame, suspected: dict[int, date], policy: AlertPolicy) -> pd.DataFrame:
+    return Refolding(story, crowd, suspected, policy.k, NIGHTS).flags(policy)
+
+
 def test_the_policys_own_threshold_gives_the_policys_own_alerts() -> None:
     story = scored((1, 10, 0.6), (1, 40, 0.2), (1, 60, 0.9))
-    again = refold(story, people((1, 0, 900)), {1: on(300)}, AlertPolicy(threshold=0.5), NIGHTS)
+    again = refolded(story, people((1, 0, 900)), {1: on(300)}, AlertPolicy(threshold=0.5))
     made = flags_of(1, [(n, p, [FABRY, GAUCHER]) for n, p in ((10, 0.6), (40, 0.2), (60, 0.9))], suspected=300)
     assert episodes_of(again) == episodes_of(flags(made))
 
 
 def test_a_higher_threshold_alerts_later_and_a_lower_one_does_not_stop() -> None:
     story, crowd = scored((1, 10, 0.6), (1, 40, 0.2), (1, 60, 0.9)), people((1, 0, 900))
-    (high,) = episodes_of(refold(story, crowd, {}, AlertPolicy(threshold=0.8), NIGHTS))
-    (low,) = episodes_of(refold(story, crowd, {}, AlertPolicy(threshold=0.1), NIGHTS))
+    (high,) = episodes_of(refolded(story, crowd, {}, AlertPolicy(threshold=0.8)))
+    (low,) = episodes_of(refolded(story, crowd, {}, AlertPolicy(threshold=0.1)))
     assert (high.first, low.first, len(low.stretches)) == (on(60), on(10), 1)
-    assert refold(story, people((2, 0, 900)), {}, AlertPolicy(threshold=0.1), NIGHTS).empty, "not screened: no alert"
+    assert refolded(story, people((2, 0, 900)), {}, AlertPolicy(threshold=0.1)).empty, "not screened: no alert"
 
 
 PAIRS = pd.DataFrame(

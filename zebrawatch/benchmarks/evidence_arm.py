@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zebrawatch.benchmarks.burden import Arm, not_denied_too, weighed
-from zebrawatch.benchmarks.ingest import document_line
+from zebrawatch.benchmarks.ingest import document_line, drain
 from zebrawatch.evidence.codes import findings_of_event
 from zebrawatch.evidence.labs import EventFields
 from zebrawatch.evidence.ranking import Evidence
@@ -85,7 +85,7 @@ def time_arm(lines: Sequence[bytes], arm: Arm) -> dict[str, Any]:
     notes = sum(kind in ("DocumentReference", "DiagnosticReport", "Composition") for kind in kinds)
     ranked = rank_patients(lines, arm)
     best = least(
-        {"orjson": lambda: _drain(map(orjson.loads, lines)), "arm": lambda: rank_patients(lines, arm)},
+        {"orjson": lambda: drain(map(orjson.loads, lines)), "arm": lambda: rank_patients(lines, arm)},
         time.process_time,
         ROUNDS,
     )
@@ -126,9 +126,9 @@ def time_under_spark(
     found, workers = _under_spark(spark, frame, lexicon, naming_set)
     readers = readers_of(lexicon, naming_set)
     tasks: dict[str, Callable[[], object]] = {
-        "plain": lambda: _drain(map(readers.recogniser.find, texts)),
+        "plain": lambda: drain(map(readers.recogniser.find, texts)),
         "spark": lambda: _run(found),
-        "plain_reading": lambda: _drain(list(readers.read(text)) for text in texts),
+        "plain_reading": lambda: drain(list(readers.read(text)) for text in texts),
         "spark_reading": lambda: _run(read_texts(spark, frame, lexicon, naming_set)),
     }
     _run(found)
@@ -178,12 +178,6 @@ def _under_spark(
 
 def _run(frame: DataFrame) -> None:
     frame.write.format("noop").mode("overwrite").save()
-
-
-def _drain(things: Iterable[object]) -> None:
-    """Make each thing and keep none, as both sides do: what is kept slows the collector of garbage."""
-    for _ in things:
-        pass
 
 
 def least(tasks: Mapping[str, Callable[[], object]], clock: Callable[[], float], rounds: int) -> dict[str, float]:

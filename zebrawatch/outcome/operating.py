@@ -65,14 +65,6 @@ class Refolding:
         return sorted(value for value in highest if value > 0)
 
 
-def refold(
-    candidates: pd.DataFrame, people: pd.DataFrame, suspected: Mapping[int, date], policy: AlertPolicy,
-    nights: NightRange,
-) -> pd.DataFrame:  # fmt: skip
-    """Rows of schemas.FLAGS as `policy` would have written them over `nights` (Refolding)."""
-    return Refolding(candidates, people, suspected, policy.k, nights).flags(policy)
-
-
 def _scores(candidates: pd.DataFrame) -> dict[int, list[NightScore]]:
     by_subject: dict[int, list[dict[str, Any]]] = {}
     for row in records(candidates, SCORE_COLUMNS):
