@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -206,12 +205,7 @@ def test_evidence_changes_only_on_turns(findings: list[Finding], people: list[De
 def test_what_becomes_known_later_changes_no_night_before(findings: list[Finding], n: int) -> None:
     """Neither a later document, nor a later removal, nor the order of rows."""
     known = [
-        Finding(
-            **(
-                vars(one)
-                | {"removed_night": one.removed_night if one.removed_night and one.removed_night <= night(n) else None}
-            )
-        )
+        one._replace(removed_night=one.removed_night if one.removed_night and one.removed_night <= night(n) else None)
         for one in reversed(findings)
         if one.source_night <= night(n)
     ]
@@ -252,7 +246,7 @@ def test_a_third_value_confirms_it_again() -> None:
 
 
 def test_a_corrected_value_that_is_still_abnormal_confirms_from_the_same_night() -> None:
-    corrected = replace(ck(40, "uncertain", day=0), source_id="Observation/0")
+    corrected = ck(40, "uncertain", day=0)._replace(source_id="Observation/0")
     chart = Chart([ck(0, "uncertain", until=40), corrected, ck(30)], [person()])
     assert [CK in weighed(chart, n) for n in (29, 30, 40, 60)] == [False, True, True, True]
 
@@ -262,7 +256,7 @@ def test_a_value_withdrawn_before_the_second_came_never_confirmed_it() -> None:
 
 
 def test_an_earlier_version_of_a_value_does_not_confirm_its_correction() -> None:
-    corrected = replace(ck(20, day=20), source_id="Observation/0")
+    corrected = ck(20, day=20)._replace(source_id="Observation/0")
     assert weighed(Chart([ck(0, "uncertain"), corrected], [person()]), 30) == {}
 
 
@@ -278,7 +272,7 @@ def test_a_transient_value_counts_only_while_two_of_different_days_stand(
     values: list[tuple[int, int, bool]], on: int
 ) -> None:
     made = [
-        replace(ck(n, "present" if sure else "uncertain", until=n + length), source_id=f"Observation/{index}")
+        ck(n, "present" if sure else "uncertain", until=n + length)._replace(source_id=f"Observation/{index}")
         for index, (n, length, sure) in enumerate(values)
     ]
     standing = [one for one in made if one.stands(night(on))]

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import repeat
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from zebrawatch.evidence.common_conditions import explainers
-from zebrawatch.evidence.explanation import CommonExplanation, Contribution, Ranking
-from zebrawatch.evidence.ranking import EXPECTED_SHOWN, LN10, Account, Evidence, Explained
+from zebrawatch.evidence.common_conditions import COMMON_CONDITIONS, explainers
+from zebrawatch.evidence.explanation import Ranking
+from zebrawatch.evidence.ranking import COMMON_SHOWN, EXPECTED_SHOWN, LN10, Account, Shares
 from zebrawatch.evidence.ranking import Finding as FoundTerm
 from zebrawatch.evidence.strongest import Blocks, strongest_first
 from zebrawatch.knowledge.diseases import Knowledge
@@ -26,7 +28,8 @@ from zebrawatch.schemas import CANDIDATES, CONTRIBUTION
 _OF_SCORE = ("subject_id", "night", "p_any", "n_findings", "cause", "background", "common_explanation",
              "common_posterior")  # fmt: skip
 _OF_MENTION = ("origin", "assertion", "source_id", "start", "end", "quote", "known_night")
-_PERSON = Contribution("", "", None, None, 0.0, "person", "present")
+_told_of = attrgetter(*_OF_MENTION)
+_PERSON = ("person", "present", None, None, None, None, None)
 """Stands where a mention would, for sex and age."""
 
 
@@ -48,7 +51,7 @@ class Vocabulary:
         self._ids, self._labels = list(knowledge.terms), list(knowledge.labels)
         self._places: dict[str, int] = {}
         self._arrays: tuple[pa.Array, pa.Array] | None = None
-        self._explainers: dict[int, frozenset[str]] = {}
+        self._explainers: dict[int, frozenset[int]] = {}
 
     def place(self, label: str) -> int:
         """Place of a wording that is no term: it has an empty id."""
@@ -59,10 +62,11 @@ class Vocabulary:
             self._arrays = None
         return self._places[label]
 
-    def explainers(self, term: int) -> frozenset[str]:
-        """Common conditions that explain a finding (common_conditions.explainers)."""
+    def explainers(self, term: int) -> frozenset[int]:
+        """Places of the common conditions that explain a finding (common_conditions.explainers)."""
         if term not in self._explainers:
-            self._explainers[term] = explainers(self._ids[term], self.knowledge)
+            names = explainers(self._ids[term], self.knowledge)
+            self._explainers[term] = frozenset(n for n, each in enumerate(COMMON_CONDITIONS) if each.name in names)
         return self._explainers[term]
 
     def arrays(self) -> tuple[pa.Array, pa.Array]:
@@ -78,18 +82,18 @@ class _Block(NamedTuple):
     people: int
     findings: int
     person: NDArray[np.float64]
-    contribution: NDArray[np.float64]
-    matched: NDArray[np.int32]
-    expected: NDArray[np.int32]
-    test: NDArray[np.int32]
-    test_present: NDArray[np.float64]
-    test_absent: NDArray[np.float64]
+    shares: Shares
 
 
-_NO_VALUES, _NO_TERMS = np.zeros(0), np.zeros(0, np.int32)
+_NO_VALUES = np.zeros(0)
 _EMPTY = _Block(
-    0, 0, _NO_VALUES, np.zeros((1, 0)), _NO_TERMS, np.full((1, EXPECTED_SHOWN), -1, np.int32),
-    np.full(1, -1, np.int32), np.zeros(1), np.zeros(1),
+    0,
+    0,
+    _NO_VALUES,
+    Shares(
+        np.zeros((1, 0)), np.zeros((1, 0), np.int32), np.full((1, EXPECTED_SHOWN), -1, np.int32),
+        np.full(1, -1, np.int32), np.zeros(1), np.zeros(1),
+    ),
 )  # fmt: skip
 """The one row of a score of nothing."""
 _NO_DISEASE = (np.full(1, -1), np.zeros(1), np.zeros(1))
@@ -106,74 +110,63 @@ class CandidateRows:
     """Of every score its diseases in order of rank, their natural log ratios and posteriors; disease -1 is nothing."""
     _blocks: list[_Block] = field(default_factory=list)
     _terms: list[int] = field(default_factory=list)
-    """Of every column of every block its term, or the place of its wording; beside it the mention."""
-    _mentions: list[Evidence | Contribution] = field(default_factory=list)
+    """Of every column of every block its term, or the place of its wording; beside it what is told of the mention
+    (_OF_MENTION)."""
+    _mentions: list[tuple[object, ...]] = field(default_factory=list)
     contributions: int = 0
     """About how many contributions the rows have: what their size goes by."""
 
     def add(self, subject_id: int, night: date, ranking: Ranking, cause: str, background: str, *, first: bool) -> None:
         """Note a score; one of nothing has a row of rank 0 if something stood before, and none if it is the `first`."""
-        account = ranking.account
-        ranked = isinstance(account, Account) and len(account.explained.disease) > 0
-        if first and not ranked:
+        account = ranking.account if isinstance(ranking.account, Account) else None
+        if account is not None and not len(account.explained.disease):
+            account = None
+        if first and account is None:
             return
-        best = self._best_common(ranking)
-        self._scores.append((
-            subject_id, night, ranking.p_any, ranking.n_findings, cause, background,
-            best.name if best else None, best.posterior if best else None,
-        ))  # fmt: skip
-        if isinstance(account, Account) and ranked:
+        best = (None, None) if account is None else self._best_common(account)
+        self._scores.append((subject_id, night, ranking.p_any, ranking.n_findings, cause, background, *best))
+        if account is not None:
             self._note(account)
         else:
             self._diseases.append(_NO_DISEASE)
             self._blocks.append(_EMPTY)
 
-    def _best_common(self, ranking: Ranking) -> CommonExplanation | None:
+    def _best_common(self, account: Account) -> tuple[str | None, float | None]:
         """The most probable common condition that explains any finding: a frequent one alone is no explanation."""
-        if not ranking.common or not isinstance(ranking.account, Account):
-            return None
-        explain = [self.vocabulary.explainers(each.term) for each in ranking.account.findings if each.present]
-        return next((one for one in ranking.common if any(one.name in names for names in explain)), None)
+        explain = self.vocabulary.explainers
+        places: frozenset[int] = frozenset().union(*(explain(each.term) for each in account.findings if each.present))
+        posterior = account.explained.p_common
+        if not places or not len(told := [each for each in places if posterior[each] >= COMMON_SHOWN]):
+            return None, None
+        best = min(told, key=lambda each: (-posterior[each], COMMON_CONDITIONS[each].name))
+        return COMMON_CONDITIONS[best].name, float(posterior[best])
 
     def _note(self, account: Account) -> None:
         explained = account.explained
         self._diseases.append((explained.disease, explained.log_ratio, explained.posterior))
-        if not account.masked or account.masked.keys().isdisjoint(explained.disease.tolist()):
-            self._note_block(account, account.findings, explained, explained.disease, slice(None))
+        if account.masked.keys().isdisjoint(explained.disease.tolist()):
+            self._note_block(account, account.findings, explained.shares, slice(None), slice(None))
             return
         for place in range(len(explained.disease)):
-            findings, numbers, row = account.of(place)
-            self._note_block(account, findings, numbers, explained.disease[[place]], slice(row, row + 1))
+            told = account.of(place)
+            self._note_block(
+                account, told.findings, told.shares, slice(place, place + 1), slice(told.row, told.row + 1)
+            )
 
     def _note_block(
-        self,
-        account: Account,
-        findings: Sequence[FoundTerm],
-        numbers: Explained,
-        diseases: NDArray[np.int64],
-        rows: slice,
+        self, account: Account, findings: Sequence[FoundTerm], shares: Shares, places: slice, rows: slice
     ) -> None:
-        """Note the diseases of some rows of the numbers, for which these findings count."""
-        person = [each[diseases] for _, each in account.personal]
-        self.contributions += len(diseases) * (len(person) + len(findings))
-        self._blocks.append(
-            _Block(
-                len(person),
-                len(findings),
-                np.concatenate(person) if person else _NO_VALUES,
-                numbers.contribution[rows],
-                numbers.matched[rows],
-                numbers.expected[rows],
-                numbers.test[rows],
-                numbers.test_present[rows],
-                numbers.test_absent[rows],
-            )
-        )
+        """Note the diseases of some places, whose numbers stand in some rows and for which these findings count."""
+        person = [each[places] for _, each in account.personal]
+        added = np.concatenate(person) if person else _NO_VALUES
+        block = _Block(len(person), len(findings), added, shares.rows(rows))
+        self.contributions += len(block.shares.test) * (len(person) + len(findings))
+        self._blocks.append(block)
         for label, _ in account.personal:
             self._terms.append(self.vocabulary.place(label))
             self._mentions.append(_PERSON)
         self._terms += [finding.term for finding in findings]
-        self._mentions += [finding.mention for finding in findings]
+        self._mentions += [_told_of(finding.mention) for finding in findings]
 
     def table(self) -> pa.Table:
         """All rows, without `night_range`: as many for a score as it has diseases."""
@@ -206,12 +199,12 @@ class CandidateRows:
     def _contributions(self) -> dict[str, pa.Array]:
         told = strongest_first(
             Blocks(
-                np.array([len(block.test) for block in self._blocks], np.int64),
+                np.array([len(block.shares.test) for block in self._blocks], np.int64),
                 np.array([block.people for block in self._blocks], np.int64),
                 np.array([block.findings for block in self._blocks], np.int64),
                 np.concatenate([block.person for block in self._blocks]),
-                np.concatenate([block.contribution.ravel() for block in self._blocks]),
-                np.concatenate([block.matched.ravel() for block in self._blocks]),
+                np.concatenate([block.shares.contribution.ravel() for block in self._blocks]),
+                np.concatenate([block.shares.matched.ravel() for block in self._blocks]),
             )
         )
         ids, labels = self.vocabulary.arrays()
@@ -224,20 +217,20 @@ class CandidateRows:
             "matched_label": labels.take(matched),
             "log10_lr": pa.array(told.value / LN10),
         }
-        for name in _OF_MENTION:
-            given = [getattr(mention, name) for mention in self._mentions]
-            columns[name] = pa.array(given, CONTRIBUTION.field(name).type).take(column)
+        given = zip(*self._mentions, strict=True) if self._mentions else repeat(())
+        for name, values in zip(_OF_MENTION, given, strict=False):
+            columns[name] = pa.array(values, CONTRIBUTION.field(name).type).take(column)
         contributions = pa.StructArray.from_arrays([columns[each.name] for each in CONTRIBUTION], fields=CONTRIBUTION)
         return {"contributions": _lists("contributions", told.counts, contributions)}
 
     def _missing(self) -> dict[str, pa.Array]:
         """What is expected and not found, and the next test."""
         ids, _ = self.vocabulary.arrays()
-        expected = np.concatenate([block.expected for block in self._blocks])
+        expected = np.concatenate([block.shares.expected for block in self._blocks])
         there = expected >= 0
-        test = np.concatenate([block.test for block in self._blocks])
-        present = np.concatenate([block.test_present for block in self._blocks])
-        absent = np.concatenate([block.test_absent for block in self._blocks])
+        test = np.concatenate([block.shares.test for block in self._blocks])
+        present = np.concatenate([block.shares.test_present for block in self._blocks])
+        absent = np.concatenate([block.shares.test_absent for block in self._blocks])
         return {
             "expected_absent": _lists("expected_absent", there.sum(axis=1), ids.take(pa.array(expected[there]))),
             "next_test": ids.take(_places(test)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -21,8 +20,7 @@ AWAITING = "uncertain"
 NEVER = date(9999, 12, 31)
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """A finding in a source: from `known_night` on, until its source is corrected or deleted on `removed_night`.
 
     Of a copied sentence `known_night` is that of its first appearance; it is part of the chart from `source_night`, on
@@ -98,7 +96,7 @@ def _stretches(finding: Finding, values: Sequence[Finding]) -> Iterator[Finding]
 def _cut(finding: Finding, first: date, last: date) -> Finding:
     """The finding from `first` up to, not including, `last`."""
     source_night = first if first > finding.first_night else finding.source_night
-    return replace(finding, source_night=source_night, removed_night=None if last == NEVER else last)
+    return finding._replace(source_night=source_night, removed_night=None if last == NEVER else last)
 
 
 class Demographics(NamedTuple):

@@ -17,7 +17,7 @@ import numba
 
 _CONFIG: Any = numba.config
 _NJIT: Any = numba.njit
-_PLAIN = re.compile(r"(tuple\[)?(int|bool|None|np\.uint64)(, (int|bool))*\]?")
+_PLAIN = re.compile(r"(tuple\[)?(int|bool|float|None|np\.uint64)(, (int|bool|float))*\]?")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

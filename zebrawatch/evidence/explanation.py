@@ -65,33 +65,38 @@ class CommonExplanation:
     posterior: float
 
 
-class Entries(Protocol):
-    """What can make the ranked diseases."""
+class Accounting(Protocol):
+    """What can make the objects of a ranking."""
 
     def entries(self) -> tuple[RankedDisease, ...]:
         """The diseases with every object of their explanation."""
+        ...
+
+    def common(self) -> tuple[CommonExplanation, ...]:
+        """Common conditions that compete for the findings, the most probable first."""
         ...
 
 
 class Ranking:
     """Ranked diseases of one patient as of one night. Its objects are made when first asked for."""
 
-    def __init__(
-        self, p_any: float, n_findings: int, account: Entries | None = None, common: tuple[CommonExplanation, ...] = ()
-    ) -> None:
+    def __init__(self, p_any: float, n_findings: int, account: Accounting | None = None) -> None:
         self.p_any = p_any
         """Posterior of any listed rare disease: 1 - P(none of them)."""
         self.n_findings = n_findings
         """Independent findings that were weighed: repeated and implied ones count once."""
         self.account = account
         """The numbers the entries are made of; null where nothing was ranked."""
-        self.common = common
-        """Common conditions that compete for the findings, the most probable first."""
 
     @cached_property
     def entries(self) -> tuple[RankedDisease, ...]:
         """The ranked diseases, each with its explanation."""
         return () if self.account is None else self.account.entries()
+
+    @cached_property
+    def common(self) -> tuple[CommonExplanation, ...]:
+        """Common conditions that compete for the findings, the most probable first."""
+        return () if self.account is None else self.account.common()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ranking) and self._content() == other._content()

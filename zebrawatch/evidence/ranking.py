@@ -12,15 +12,24 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import reduce
+from itertools import chain, compress
 from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from zebrawatch.evidence.arithmetic import (
+    Expected,
+    add_up,
+    contribute,
+    keep_independent,
+    largest,
+    miss,
+    most_of,
+    weigh_tests,
+)
 from zebrawatch.evidence.background import Background, BackgroundError
 from zebrawatch.evidence.calibration import Calibration
 from zebrawatch.evidence.common_conditions import COMMON_CONDITIONS, pooled_conditions
@@ -59,8 +68,7 @@ LOG_NONE = float(np.log(1 - COMMON_SHARE))
 LN10 = float(np.log(10))
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One mention of a finding about the patient."""
 
     hpo_id: str
@@ -101,7 +109,7 @@ DEFAULT_CALIBRATION = Calibration(
 )
 UNKNOWN_PERSON = Person()
 NOTHING_COUNTED = np.zeros(0, np.bool_)
-NOTHING_PERSONAL = np.zeros(0)
+NO_SEX = np.zeros(0)
 NOTHING_CHANGED: Mapping[int, float] = MappingProxyType({})
 
 
@@ -111,6 +119,19 @@ class Finding(NamedTuple):
     term: int
     present: bool
     mention: Evidence
+
+
+class Personal(NamedTuple):
+    """What sex and age say, as the compiled code reads it."""
+
+    sex: FloatArray = NO_SEX
+    """Log ratio of every rare disease; empty where the sex is not known."""
+    wording: str = ""
+    latest_onset: float = math.inf
+    """In years: a disease known to begin later is spoken against."""
+
+
+UNKNOWN_PERSONAL = Personal()
 
 
 class Codes(NamedTuple):
@@ -138,19 +159,13 @@ class Score(NamedTuple):
     """What the findings would earn, each with the disease it speaks for most."""
 
 
-class Explained(NamedTuple):
-    """The first diseases of one patient as numbers; natural logarithms."""
+class Shares(NamedTuple):
+    """What findings give some diseases, as numbers; natural logarithms."""
 
-    disease: LongArray
-    log_ratio: FloatArray
-    posterior: FloatArray
     contribution: FloatArray
     """(diseases, findings): what each finding adds to the log ratio."""
     matched: IntArray
     """(diseases, findings): term index of the match; -1 where the disease does not explain the finding."""
-    p_any: float
-    p_common: FloatArray
-    """Posterior of each common explanation."""
     expected: IntArray
     """(diseases, EXPECTED_SHOWN): term indices frequent in the disease and not found, most frequent first; -1 fills."""
     test: IntArray
@@ -159,6 +174,30 @@ class Explained(NamedTuple):
     """(diseases,): what its presence would add to the log ratio."""
     test_absent: FloatArray
     """(diseases,): what its absence would take, were the test certain."""
+
+    def rows(self, rows: slice) -> Shares:
+        """Those of some of the diseases."""
+        return Shares(
+            self.contribution[rows],
+            self.matched[rows],
+            self.expected[rows],
+            self.test[rows],
+            self.test_present[rows],
+            self.test_absent[rows],
+        )
+
+
+class Explained(NamedTuple):
+    """The first diseases of one patient as numbers; natural logarithms."""
+
+    disease: LongArray
+    log_ratio: FloatArray
+    posterior: FloatArray
+    p_any: float
+    p_common: FloatArray
+    """Posterior of each common explanation."""
+    shares: Shares
+    """What the findings give these diseases."""
 
 
 def _mention_order(mention: Evidence) -> tuple[date, datetime | str, str, int, str]:
@@ -175,6 +214,9 @@ class _Model(NamedTuple):
     masses: FloatArray
     profiles: Profiles
     crowding: FloatArray
+    frequent: Pooled
+    """Pairs of EXPECTED_SHARE and more, those of a disease from the most frequent term on."""
+    frequent_start: LongArray
     annotation_probability: FloatArray
     prior_weight: FloatArray
 
@@ -201,6 +243,7 @@ def _compile(knowledge: Knowledge, parameters: RankingParameters) -> _Model:
     common = pooled_conditions(knowledge)
     profiles = _with_common(borrow(knowledge, own, share, parameters), propagate(knowledge, common, parameters), n)
     common_mass = mass(common, len(COMMON_CONDITIONS))
+    frequent = _frequent(knowledge, pooled)
     return _Model(
         pooled,
         own,
@@ -208,9 +251,18 @@ def _compile(knowledge: Knowledge, parameters: RankingParameters) -> _Model:
         masses,
         profiles,
         crowding(np.concatenate([masses, common_mass]), parameters),
+        frequent,
+        np.searchsorted(frequent.disease, np.arange(n + 1, dtype=np.int32)),
         annotation_background(own, len(np.unique(pooled.disease))),
         prior_weight(np.asarray(knowledge.prevalence), papers_behind(knowledge), parameters),
     )
+
+
+def _frequent(knowledge: Knowledge, pooled: Pooled) -> Pooled:
+    kept = (pooled.probability >= EXPECTED_SHARE) & np.asarray(knowledge.phenotypic)[pooled.term]
+    left = Pooled(pooled.disease[kept], pooled.term[kept], pooled.probability[kept])
+    order = np.lexsort((left.term, -left.probability, left.disease))
+    return Pooled(left.disease[order], left.term[order], left.probability[order])
 
 
 def _mask(knowledge: Knowledge, only: frozenset[str] | None) -> NDArray[np.bool_]:
@@ -223,8 +275,24 @@ def _mask(knowledge: Knowledge, only: frozenset[str] | None) -> NDArray[np.bool_
     return chosen & phenotypic
 
 
+class _Terms(dict[str, int | None]):
+    """Term index by HPO id, looked up on first use; None for what is no phenotypic abnormality."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        super().__init__()
+        self.knowledge = knowledge
+
+    def __missing__(self, hpo_id: str) -> int | None:
+        term = self.knowledge.term_index(hpo_id)
+        self[hpo_id] = term if term is not None and self.knowledge.phenotypic[term] else None
+        return self[hpo_id]
+
+
 class Ranker:
-    """Compiled once for a knowledge, a background and parameters; then ranks any number of patients."""
+    """Compiled once for a knowledge, a background and parameters; then ranks any number of patients.
+
+    It keeps memory to calculate in, so that two threads may not use one at the same time.
+    """
 
     def __init__(
         self,
@@ -262,16 +330,18 @@ class Ranker:
         self.matches: Matches = matches(
             knowledge, self.profiles, self.term_probability, parameters, n + self.n_common, _mask(knowledge, only)
         )
-        self._pooled_start = np.searchsorted(self.pooled.disease, np.arange(n + 1, dtype=np.int32))
-        self._above: dict[int, frozenset[int]] = {}
-        self._terms: dict[str, int | None] = {}
-        self._phenotypic = np.asarray(knowledge.phenotypic)
+        self._expected = self._make_expected(model)
+        self._onset_low = np.asarray(knowledge.onset_low)
+        self._marks = np.zeros(len(knowledge.terms), np.uint8)
+        self._total, self._weight, self._shares = np.empty((3, len(self.crowding)))
+        self._early = float(np.log(parameters.early_ratio))
+        self._terms = _Terms(knowledge)
         self.levels = sorted(set(parameters.noise.values()))
         """The noise floors in use; what depends on one has a row for each."""
         self._level = {origin: self.levels.index(noise) for origin, noise in parameters.noise.items()}
         self._floors = np.stack([self.floor(noise) for noise in self.levels])
         self._gains = np.stack([self._gain(noise) for noise in self.levels])
-        self._most = np.stack([_most_of(self.matches.start, gain) for gain in self._gains])
+        self._most = np.stack([most_of(self.matches.start, gain) for gain in self._gains])
         self._apart = self._gains_apart()
         self._log_prior = self._make_prior()
         self._sex = {sex: self._sex_log_ratio(sex) for sex in ("male", "female")}
@@ -308,59 +378,59 @@ class Ranker:
         female = np.asarray(self.knowledge.female_share)
         return np.asarray(np.log(2.0 * (female if sex == "female" else 1.0 - female)))
 
-    def _personal(self, person: Person, age: float | None) -> list[tuple[str, FloatArray]]:
-        """Log ratios of sex and age per rare disease, each with its wording."""
+    def _make_expected(self, model: _Model) -> Expected:
+        p = self.parameters
+        told = weigh_tests(*model.frequent, self.term_probability, p.noise["text"], p.gain, p.smoothing, self.crowding)
+        return Expected(model.frequent_start, model.frequent.term, *told)
+
+    def personal(self, evidence: Sequence[Evidence], person: Person) -> Personal:
+        """What sex, and age at the last finding, say."""
+        age = _age(evidence, person)
+        sex = self._sex.get(person.sex or "", NO_SEX)
+        return Personal(sex, f"sex: {person.sex}" if len(sex) else "", math.inf if age is None else age + EARLY_YEARS)
+
+    def personal_parts(self, personal: Personal, diseases: LongArray) -> list[tuple[str, FloatArray]]:
+        """Log ratios of sex and age for some rare diseases, each with its wording; none of what is not known."""
         found = []
-        if person.sex in self._sex:
-            found.append((f"sex: {person.sex}", self._sex[person.sex]))
-        if age is not None:
-            with np.errstate(invalid="ignore"):
-                too_young = np.asarray(self.knowledge.onset_low) > age + EARLY_YEARS
-            found.append(
-                ("younger than the known onset", np.where(too_young, np.log(self.parameters.early_ratio), 0.0))
-            )
+        if len(personal.sex):
+            found.append((personal.wording, personal.sex[diseases]))
+        if personal.latest_onset < math.inf:
+            early = np.where(self._onset_low[diseases] > personal.latest_onset, self._early, 0.0)
+            found.append(("younger than the known onset", early))
         return found
 
     # --- ranking ---
 
-    def findings(self, evidence: Sequence[Evidence], *, unmasked_for: int | None = None) -> list[Finding]:
+    def findings(self, evidence: Sequence[Evidence]) -> list[Finding]:
         """Independent findings, in order of term: each term once, present before denied, without implied ones.
 
         A present finding implies its ancestors; a denied one that a present finding contradicts is dropped, and so is
-        one whose ancestor is denied too. `unmasked_for` leaves out what is masked for that disease.
+        one whose ancestor is denied too.
         """
-        masked = set() if unmasked_for is None else set(self.knowledge.diseases[unmasked_for].ids)
         chosen: dict[str, dict[int, Evidence]] = {"present": {}, "negated": {}}
         for mention in evidence:
-            found = chosen.get(mention.assertion)
-            term = self._term(mention.hpo_id)
-            if found is None or term is None or (masked and not masked.isdisjoint(mention.masked_for)):
+            found, term = chosen.get(mention.assertion), self._terms[mention.hpo_id]
+            if found is None or term is None:
                 continue
             before = found.get(term)
             if before is None or _mention_order(mention) < _mention_order(before):
                 found[term] = mention
         return self._independent(chosen["present"], chosen["negated"])
 
-    def _term(self, hpo_id: str) -> int | None:
-        """Term index of a phenotypic abnormality; None for anything else."""
-        if hpo_id not in self._terms:
-            term = self.knowledge.term_index(hpo_id)
-            self._terms[hpo_id] = term if term is not None and self._phenotypic[term] else None
-        return self._terms[hpo_id]
-
     def _independent(self, present: dict[int, Evidence], negated: dict[int, Evidence]) -> list[Finding]:
-        implied = frozenset().union(*map(self._proper_ancestors, present))
-        kept = [(term, True, mention) for term, mention in present.items() if term not in implied]
-        if negated:
-            denied = negated.keys() - present.keys() - implied
-            kept += [(term, False, negated[term]) for term in denied if denied.isdisjoint(self._proper_ancestors(term))]
-        return [Finding._make(each) for each in sorted(kept, key=itemgetter(0))]
-
-    def _proper_ancestors(self, term: int) -> frozenset[int]:
-        found = self._above.get(term)
-        if found is None:
-            found = frozenset(self.knowledge.ancestors(term).tolist()) - {term}
-            self._above[term] = found
+        listed = [*present, *negated]
+        keep = np.empty(len(listed), np.bool_)
+        keep_independent(
+            np.array(listed, np.int32), len(present), self.knowledge.ancestor_start, self.knowledge.ancestor,
+            self._marks, keep,
+        )  # fmt: skip
+        mentions = chain(present.values(), negated.values())
+        found = [
+            Finding(term, place < len(present), mention)
+            for place, (term, mention, kept) in enumerate(zip(listed, mentions, keep.tolist(), strict=True))
+            if kept
+        ]
+        found.sort(key=itemgetter(0))
         return found
 
     def codes(self, findings: Sequence[Finding], evidence: Sequence[Evidence] = ()) -> Codes:
@@ -389,16 +459,18 @@ class Ranker:
 
     def log_ratios(self, codes: Codes) -> FloatArray:
         """Natural log likelihood ratio of every disease from its findings; common explanations stand at the end."""
-        return self._score(codes, NOTHING_PERSONAL).total
+        return self._score(codes, UNKNOWN_PERSONAL).total.copy()
 
-    def _score(self, codes: Codes, personal: FloatArray) -> Score:
+    def _score(self, codes: Codes, personal: Personal) -> Score:
         n, p = len(self.knowledge.diseases), self.parameters
-        total, weight = np.zeros(len(self.crowding)), np.empty(len(self.crowding))
-        earned_rare, earned_common, could = _score(
-            *codes, personal, n, *self.matches[:3], self._gains, self._apart, self._floors, self._most,
-            p.negated_weight, self.term_probability, *self.profiles[:3], p.temperature, self._log_prior, total, weight,
+        total, weight, earned = self._total, self._weight, np.empty(3)
+        add_up(
+            *codes, personal.sex, self._onset_low, personal.latest_onset, self._early, n,
+            *self.matches[:3], self._gains, self._apart, self._floors, self._most,
+            p.negated_weight, self.term_probability, *self.profiles[:3], p.temperature, self._log_prior,
+            total, weight, earned,
         )  # fmt: skip
-        return Score(total, weight, earned_rare, earned_common, could)
+        return Score(total, weight, *earned.tolist())
 
     def _probability(self, *, without: int) -> FloatArray:
         """P(term) in the background, with that many patients who have it left out."""
@@ -408,49 +480,49 @@ class Ranker:
             patients=p.annotation_patients, known=p.annotation_count, floor=p.background_floor, without=without,
         )  # fmt: skip
 
-    def explain(self, codes: Codes, personal: Sequence[FloatArray] = (), *, top: int = 10) -> Explained:
+    def explain(self, codes: Codes, personal: Personal = UNKNOWN_PERSONAL, *, top: int = 10) -> Explained:
         """Full likelihood ratios of one patient and the account of the first `top`, as numbers."""
-        together = reduce(np.add, personal) if len(personal) else NOTHING_PERSONAL
-        score = self._score(codes, together)
+        score = self._score(codes, personal)
         return self._explained(codes, score, self._evidence(score), top)
 
     def _explained(self, codes: Codes, score: Score, evidence: float, top: int) -> Explained:
-        n, p = len(self.knowledge.diseases), self.parameters
-        p_any = self.calibration.probability(evidence, p.any_prevalence)
+        n = len(self.knowledge.diseases)
+        p_any = self.calibration.probability(evidence, self.parameters.any_prevalence)
         rare, rest = score.weight[:n], score.weight[n:]
-        ranked = _largest(rare, max(0, min(top, len(self.ranked))))
-        most = float(rare[ranked[0]] if len(ranked) else rare.max())
+        shown = max(0, min(top, len(self.ranked)))
+        first, highest = np.empty(shown, np.int64), np.empty(shown)
+        largest(rare, first, highest)
+        most = float(highest[0]) if shown else float(rare.max())
+        shares = np.subtract(rare, most, out=self._shares[:n])
+        norm = float(np.exp(shares, out=shares).sum())
         most_rest = max(float(rest.max()), LOG_NONE)
         shares_rest = np.exp(rest - most_rest)
         norm_rest = float(shares_rest.sum()) + math.exp(LOG_NONE - most_rest)
-        norm = float(np.exp(rare - most).sum())
-        first, contribution, matched, expected, test, present, absent = self._account(codes, ranked)
-        posterior = p_any * np.exp(rare[first] - most) / norm
-        p_common = (1 - p_any) * shares_rest / norm_rest
         return Explained(
-            first, score.total[first], posterior, contribution, matched, p_any, p_common,
-            expected, test, present, absent,
-        )  # fmt: skip
+            first,
+            score.total[first],
+            p_any * np.exp(highest - most) / norm,
+            p_any,
+            (1 - p_any) * shares_rest / norm_rest,
+            self.account_of(codes, first),
+        )
 
-    def _account(
-        self, codes: Codes, diseases: LongArray
-    ) -> tuple[LongArray, FloatArray, IntArray, IntArray, IntArray, FloatArray, FloatArray]:
-        """The diseases; per disease and finding its contribution and match; what is missing; the most telling test."""
+    def account_of(self, codes: Codes, diseases: LongArray) -> Shares:
+        """What every finding gives some rare diseases, what they would show besides, and the most telling test."""
         n, p = len(diseases), self.parameters
-        contribution = np.zeros((n, len(codes.term)))
-        matched = np.full((n, len(codes.term)), -1, np.int32)
-        expected = np.full((n, EXPECTED_SHOWN), -1, np.int32)
-        test, present, absent = np.full(n, -1, np.int32), np.zeros(n), np.zeros(n)
-        _account(
+        shares = Shares(
+            np.empty((n, len(codes.term))), np.empty((n, len(codes.term)), np.int32),
+            np.empty((n, EXPECTED_SHOWN), np.int32), np.empty(n, np.int32), np.empty(n), np.empty(n),
+        )  # fmt: skip
+        contribute(
             *codes, diseases, *self.matches[:3], self._gains, self._apart, self._floors,
-            p.negated_weight, self.term_probability, *self.profiles[:3], contribution, matched,
+            p.negated_weight, self.term_probability, *self.profiles[:3], *shares[:2],
         )  # fmt: skip
-        _missing(
+        miss(
             codes.term, codes.present, diseases, self.knowledge.ancestor_start, self.knowledge.ancestor,
-            self._pooled_start, self.pooled.term, self.pooled.probability, self._phenotypic, self.term_probability,
-            EXPECTED_SHARE, p.noise["text"], p.gain, p.smoothing, self.crowding, expected, test, present, absent,
+            *self._expected, self._marks, *shares[2:],
         )  # fmt: skip
-        return diseases, contribution, matched, expected, test, present, absent
+        return shares
 
     def evidence_for_any(self, codes: Codes, changed: Mapping[int, float] = NOTHING_CHANGED) -> float:
         """Evidence for "some listed rare disease": how much one disease explains of all that the findings could say.
@@ -461,7 +533,7 @@ class Ranker:
         of complaints has a large i, and something explains a part of that by chance. `changed` gives other log ratios
         above the floor for some diseases (-inf for those that are not to be ranked).
         """
-        return self._evidence(self._score(codes, NOTHING_PERSONAL), codes, changed)
+        return self._evidence(self._score(codes, UNKNOWN_PERSONAL), codes, changed)
 
     def _evidence(
         self, score: Score, codes: Codes | None = None, changed: Mapping[int, float] = NOTHING_CHANGED
@@ -490,36 +562,54 @@ class Ranker:
         codes = self.codes(findings, evidence)
         if not codes.present.any():
             return Ranking(self.parameters.any_prevalence, len(findings))
-        personal = self._personal(person, _age(evidence, person))
-        score = self._score(codes, reduce(np.add, [each for _, each in personal]) if personal else NOTHING_PERSONAL)
-        masked: dict[int, tuple[list[Finding], Codes]] = {}
-        earned: dict[int, float] = {}
-        for disease in sorted(self._masked(evidence)):
-            findings_left = self.findings(evidence, unmasked_for=disease)
-            left = self.codes(findings_left, evidence)
-            masked[disease] = (findings_left, left)
-            ratio = float(self._account(left, np.array([disease]))[1].sum())
-            ratio += sum(float(each[disease]) for _, each in personal)
-            score.weight[disease] += self.parameters.temperature * (ratio - score.total[disease])
-            score.total[disease] = ratio
-            if not np.isneginf(self._log_prior[disease]):
-                earned[disease] = ratio - float(self.floors_of(left)[disease])
+        personal = self.personal(evidence, person)
+        score = self._score(codes, personal)
+        masked, earned = self._mask(evidence, score, personal)
         explained = self._explained(codes, score, self._evidence(score, codes, earned), top)
-        account = Account(self, explained, tuple(findings), tuple(personal), masked)
-        return Ranking(explained.p_any, len(findings), account, self._common(explained))
+        account = Account(self, explained, findings, personal, masked)
+        return Ranking(explained.p_any, len(findings), account)
 
-    def _masked(self, evidence: Sequence[Evidence]) -> set[int]:
-        ids = {each for mention in evidence for each in mention.masked_for}
-        return {index for each in ids if (index := self.knowledge.index_of(each)) is not None}
+    def _mask(
+        self, evidence: Sequence[Evidence], score: Score, personal: Personal
+    ) -> tuple[dict[int, Told], dict[int, float]]:
+        """Score the diseases that documents name again, without what those documents say; what holds for each of them.
 
-    def _common(self, explained: Explained) -> tuple[CommonExplanation, ...]:
-        """Common explanations that hold at least one percent of the posterior, the most probable first."""
-        found = [
-            CommonExplanation(condition.name, posterior)
-            for condition, posterior in zip(COMMON_CONDITIONS, explained.p_common.tolist(), strict=True)
-            if posterior >= COMMON_SHOWN
-        ]
-        return tuple(sorted(found, key=lambda each: (-each.posterior, each.name)))
+        Also what each earns above the floor, of those that are ranked.
+        """
+        masked: dict[int, Told] = {}
+        earned: dict[int, float] = {}
+        for left, together in self._unmasked(evidence):
+            findings = self.findings(left)
+            codes = self.codes(findings, evidence)
+            diseases = np.array(together, np.int64)
+            shares, floors = self.account_of(codes, diseases), self.floors_of(codes)
+            parts = self.personal_parts(personal, diseases)
+            for row, disease in enumerate(together):
+                masked[disease] = Told(findings, shares, row)
+                ratio = float(shares.contribution[row].sum()) + sum(float(each[row]) for _, each in parts)
+                score.weight[disease] += self.parameters.temperature * (ratio - score.total[disease])
+                score.total[disease] = ratio
+                if not np.isneginf(self._log_prior[disease]):
+                    earned[disease] = ratio - float(floors[disease])
+        return masked, earned
+
+    def _unmasked(self, evidence: Sequence[Evidence]) -> list[tuple[list[Evidence], list[int]]]:
+        """Of the diseases that are masked, those together for which the same mentions are left; and these mentions."""
+        named: frozenset[str] = frozenset().union(*{mention.masked_for for mention in evidence})
+        diseases = sorted({index for each in named if (index := self.knowledge.index_of(each)) is not None})
+        alike: dict[tuple[bool, ...], list[int]] = {}
+        for disease in diseases:
+            ids = self.knowledge.diseases[disease].ids
+            alike.setdefault(tuple(mention.masked_for.isdisjoint(ids) for mention in evidence), []).append(disease)
+        return [(list(compress(evidence, left)), together) for left, together in alike.items()]
+
+
+class Told(NamedTuple):
+    """What holds for one disease: the findings that count for it, and its row in what they give."""
+
+    findings: Sequence[Finding]
+    shares: Shares
+    row: int
 
 
 class Account:
@@ -529,34 +619,46 @@ class Account:
         self,
         ranker: Ranker,
         explained: Explained,
-        findings: tuple[Finding, ...],
-        personal: tuple[tuple[str, FloatArray], ...],
-        masked: Mapping[int, tuple[list[Finding], Codes]],
+        findings: Sequence[Finding],
+        personal: Personal,
+        masked: Mapping[int, Told],
     ) -> None:
         self.ranker, self.explained, self.findings = ranker, explained, findings
-        self.personal, self.masked = personal, masked
+        self.masked = masked
+        """What holds for the diseases that documents name."""
+        self.personal = ranker.personal_parts(personal, explained.disease)
+        """Log ratios of sex and age for each of the diseases, with their wording."""
 
     def entries(self) -> tuple[RankedDisease, ...]:
         """The diseases with every object of their explanation."""
         return tuple(self._entry(place) for place in range(len(self.explained.disease)))
 
+    def common(self) -> tuple[CommonExplanation, ...]:
+        """Common explanations that hold at least one percent of the posterior, the most probable first."""
+        found = [
+            CommonExplanation(condition.name, posterior)
+            for condition, posterior in zip(COMMON_CONDITIONS, self.explained.p_common.tolist(), strict=True)
+            if posterior >= COMMON_SHOWN
+        ]
+        return tuple(sorted(found, key=lambda each: (-each.posterior, each.name)))
+
     def _entry(self, place: int) -> RankedDisease:
         explained, knowledge = self.explained, self.ranker.knowledge
         disease = int(explained.disease[place])
-        findings, numbers, row = self.of(place)
+        findings, shares, row = self.of(place)
         parts = [
             self._contribution(finding, value, match)
             for finding, value, match in zip(
-                findings, numbers.contribution[row].tolist(), numbers.matched[row].tolist(), strict=True
+                findings, shares.contribution[row].tolist(), shares.matched[row].tolist(), strict=True
             )
         ]
         parts += [
-            Contribution("", label, None, None, float(each[disease]) / LN10, "person", "present")
+            Contribution("", label, None, None, float(each[place]) / LN10, "person", "present")
             for label, each in self.personal
-            if each[disease] != 0.0
+            if each[place] != 0.0
         ]
         parts.sort(key=lambda each: (-each.log10_lr, each.hpo_id, each.assertion))
-        test = int(numbers.test[row])
+        test = int(shares.test[row])
         return RankedDisease(
             rank=place + 1,
             disease_id=knowledge.diseases[disease].id,
@@ -564,34 +666,21 @@ class Account:
             log10_lr=float(explained.log_ratio[place]) / LN10,
             posterior=float(explained.posterior[place]),
             contributions=tuple(parts),
-            expected_absent=tuple(knowledge.terms[term] for term in numbers.expected[row].tolist() if term >= 0),
+            expected_absent=tuple(knowledge.terms[term] for term in shares.expected[row].tolist() if term >= 0),
             next_test=None
             if test < 0
             else NextTest(
                 knowledge.terms[test],
                 knowledge.labels[test],
-                float(numbers.test_present[row]) / LN10,
-                float(numbers.test_absent[row]) / LN10,
+                float(shares.test_present[row]) / LN10,
+                float(shares.test_absent[row]) / LN10,
             ),
         )
 
-    def of(self, place: int) -> tuple[Sequence[Finding], Explained, int]:
-        """The findings that count for a disease, the numbers that hold for it, and its row in them."""
-        disease = int(self.explained.disease[place])
-        if disease not in self.masked:
-            return self.findings, self.explained, place
-        findings, codes = self.masked[disease]
-        alone = np.array([disease])
-        _, contribution, matched, expected, test, present, absent = self.ranker._account(codes, alone)
-        only = self.explained._replace(
-            contribution=contribution,
-            matched=matched,
-            expected=expected,
-            test=test,
-            test_present=present,
-            test_absent=absent,
-        )
-        return findings, only, 0
+    def of(self, place: int) -> Told:
+        """What holds for the disease of a place."""
+        told = self.masked.get(int(self.explained.disease[place]))
+        return Told(self.findings, self.explained.shares, place) if told is None else told
 
     def _contribution(self, finding: Finding, value: float, matched: int) -> Contribution:
         knowledge, mention = self.ranker.knowledge, finding.mention
@@ -635,174 +724,3 @@ def _with_common(rare: Profiles, common: Profiles, n_diseases: int) -> Profiles:
         np.concatenate([rare.probability, common.probability])[order],
         np.concatenate([rare.own, common.own])[order],
     )
-
-
-@numba.njit(cache=True)
-def _largest(values, n):  # type: ignore[no-untyped-def]
-    """Indices of the n largest values, largest first, ties by index."""
-    chosen = np.zeros(n, np.int64)
-    kept = np.full(n, -np.inf)
-    for i in range(len(values)):
-        if n and values[i] > kept[n - 1]:
-            place = n - 1
-            while place > 0 and values[i] > kept[place - 1]:
-                kept[place] = kept[place - 1]
-                chosen[place] = chosen[place - 1]
-                place -= 1
-            kept[place] = values[i]
-            chosen[place] = i
-    return chosen
-
-
-@numba.njit(cache=True)
-def _most_of(start, gain):  # type: ignore[no-untyped-def]
-    """Largest gain among the entries of each term; 0 where it has none."""
-    most = np.zeros(len(start) - 1)
-    for term in range(len(most)):
-        for e in range(start[term], start[term + 1]):
-            most[term] = max(most[term], gain[e])
-    return most
-
-
-@numba.njit(cache=True)
-def _score(  # type: ignore[no-untyped-def]
-    terms, present, level, counted, personal, n, start, disease, matched, gains, apart, floors, most,
-    belief, background, p_start, p_disease, probability, temperature, log_prior, total, weight,
-):  # fmt: skip
-    """Fill `total` (log ratios) and `weight` (tempered, with the prior).
-
-    Gives what the best ranked rare disease and the best common condition earn above the floor, and what all findings
-    could earn together.
-    """
-    counts = np.zeros(len(floors))
-    could = 0.0
-    for i in range(len(terms)):
-        term, row = terms[i], level[i]
-        if not present[i]:
-            for e in range(p_start[term], p_start[term + 1]):
-                total[p_disease[e]] += _denial(probability[e], background[term], belief)
-            continue
-        counts[row] += 1.0
-        could += most[row, term]
-        gain, other = gains[row], apart[row]
-        if len(counted) == 0:
-            for e in range(start[term], start[term + 1]):
-                total[disease[e]] += gain[e]
-        elif counted[term]:  # then for all it could match through, too
-            for e in range(start[term], start[term + 1]):
-                total[disease[e]] += other[e]
-        else:
-            for e in range(start[term], start[term + 1]):
-                total[disease[e]] += other[e] if counted[matched[e]] else gain[e]
-    for d in range(len(personal)):
-        total[d] += personal[d]
-    rare = common = 0.0
-    for d in range(n):
-        if total[d] > rare and log_prior[d] > -np.inf:
-            rare = total[d]
-    for d in range(n, len(total)):
-        common = max(common, total[d])
-    for row in range(len(floors)):
-        if counts[row] > 0.0:
-            for d in range(len(total)):
-                total[d] += counts[row] * floors[row, d]
-    for d in range(len(total)):
-        weight[d] = temperature * total[d] + log_prior[d]
-    return rare, common, could
-
-
-@numba.njit(cache=True)
-def _denial(probability, common, belief):  # type: ignore[no-untyped-def]
-    return min(0.0, np.log((1.0 - belief * probability) / (1.0 - belief * common)))
-
-
-@numba.njit(cache=True)
-def _place(start, disease, term, wanted):  # type: ignore[no-untyped-def]
-    low = start[term]
-    left = start[term + 1] - low
-    while left > 0:  # without a branch that depends on what is read: such a branch is guessed wrong every other time
-        half = left // 2
-        below = disease[low + half] < wanted
-        low = low + half + 1 if below else low
-        left = left - half - 1 if below else half
-    return low if low < start[term + 1] and disease[low] == wanted else -1
-
-
-@numba.njit(cache=True)
-def _account(  # type: ignore[no-untyped-def]
-    terms, present, level, counted, diseases, start, disease, matched, gains, apart, floors,
-    belief, background, p_start, p_disease, probability, out, out_matched,
-):  # fmt: skip
-    """Contribution of every finding to each disease, and the term it matches."""
-    for i in range(len(terms)):
-        for j in range(len(diseases)):
-            d = diseases[j]
-            if present[i]:
-                out[j, i] = floors[level[i], d]
-                e = _place(start, disease, terms[i], d)
-                if e >= 0:
-                    left_out = len(counted) > 0 and counted[matched[e]]
-                    out[j, i] += apart[level[i], e] if left_out else gains[level[i], e]
-                    out_matched[j, i] = matched[e]
-            else:
-                e = _place(p_start, p_disease, terms[i], d)
-                if e >= 0:
-                    out[j, i] = _denial(probability[e], background[terms[i]], belief)
-                    out_matched[j, i] = terms[i]
-
-
-@numba.njit(cache=True)
-def _missing(  # type: ignore[no-untyped-def]
-    terms, present, diseases, ancestor_start, ancestor, start, pooled_term, pooled_share, phenotypic, background,
-    least, noise, gain, smoothing, crowding, expected, test, test_present, test_absent,
-):  # fmt: skip
-    """Terms frequent in each disease that are neither found nor implied, and the most telling test among them.
-
-    That is the term with the largest sum of what its presence would add and its absence would take, each weighted by
-    how probable it is in the disease: the test that on average moves the log ratio most, if the disease is the right
-    one. A term that is denied, or whose ancestor is, is expected but needs no test.
-    """
-    seen = np.zeros(len(phenotypic), np.bool_)
-    denied = np.zeros(len(phenotypic), np.bool_)
-    any_denied = False
-    for i in range(len(terms)):
-        if present[i]:
-            for k in range(ancestor_start[terms[i]], ancestor_start[terms[i] + 1]):
-                seen[ancestor[k]] = True
-        else:
-            denied[terms[i]] = any_denied = True
-    wanted = expected.shape[1]
-    share = np.zeros(wanted)
-    for j in range(len(diseases)):
-        d = diseases[j]
-        share[:] = 0.0
-        most = 0.0
-        for e in range(start[d], start[d + 1]):
-            term, p = pooled_term[e], pooled_share[e]
-            if p < least or seen[term] or not phenotypic[term]:
-                continue
-            if p > share[wanted - 1]:
-                place = wanted - 1
-                while place > 0 and p > share[place - 1]:
-                    share[place] = share[place - 1]
-                    expected[j, place] = expected[j, place - 1]
-                    place -= 1
-                share[place] = p
-                expected[j, place] = term
-            common = background[term]
-            if common >= p:
-                continue
-            ruled_out = False
-            if any_denied:
-                for k in range(ancestor_start[term], ancestor_start[term + 1]):
-                    ruled_out |= denied[ancestor[k]]
-            if ruled_out:
-                continue
-            if_present = np.log(noise + (1.0 - noise) * (gain * p / common + smoothing) / crowding[d])
-            if_absent = np.log((1.0 - p) / (1.0 - common))
-            worth = p * if_present - (1.0 - p) * if_absent
-            if worth > most:
-                most = worth
-                test[j] = term
-                test_present[j] = if_present
-                test_absent[j] = if_absent
