@@ -4,7 +4,8 @@ Two readings. *Shared head*: what stands before the conjunction borrows the word
 beginning*: what stands after it borrows the words before the first conjunct. A reading counts only where the conjunct
 that borrows is no finding by itself (so "fever and joint pain" gives no "fever pain"), the conjunct beside it makes a
 finding in the same way, and what borrows a beginning is not itself the beginning of something ("short stature and ear
-anomalies" gives no "short ear").
+anomalies" gives no "short ear"). By a comma alone only a word that describes borrows a head, and only where nothing
+stands before it that it may describe: "low-set, posteriorly rotated ears", not "hair sparse, thin eyebrows".
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from zebrawatch.evidence.compiled import borrowing, compiled
 from zebrawatch.evidence.lexicon import (
     CAPITALS,
     CLASS,
+    DESCRIBES,
     FACTS,
     FILLER,
     JOINT,
@@ -29,7 +31,7 @@ from zebrawatch.evidence.lexicon import (
     Index,
 )
 from zebrawatch.evidence.matching import WALL, sifted
-from zebrawatch.evidence.tokens import CLOSE, COMMA, OPEN, SLASH, Hashes, Ints, Words
+from zebrawatch.evidence.tokens import CLOSE, COMMA, HYPHEN, OPEN, SLASH, Hashes, Ints, Words
 
 _LONGEST_CHAIN = 12
 _LONGEST_PART = 3
@@ -37,7 +39,7 @@ _LONGEST_HEAD = 4
 
 Bytes = npt.NDArray[np.uint8]
 
-_GAP, _SENTENCE, _PART, _CONJUNCTION = 0, 1, 2, 3
+_GAP, _SENTENCE, _PART, _CONJUNCTION, _DESCRIBES = 0, 1, 2, 3, 4
 
 _UNKNOWN = 0
 _FILLS = 1
@@ -49,8 +51,10 @@ _PART_ENDS = WALL | COMMA | SLASH | OPEN | CLOSE
 
 @compiled
 def _gather(words: Words, read: Hashes) -> tuple[Ints, Hashes]:
-    """What coordination reads of each word: a row each for the gap before it, its sentence, its part and the
-    conjunction at it (2 and, or, slash; 1 comma); and running sums.
+    """What coordination reads of each word: rows, and running sums.
+
+    A row each for the gap before it, its sentence, its part, the conjunction at it (2 and, or, slash; 1 comma), and
+    whether it describes (the end of a hyphenated word does).
 
     The running sums (row 0 stems, 1 classes, 2 words that count, 3 words with a class) make the key of any stretch of
     words one subtraction. Rows of one array, because Numba counts references for every array a call hands on.
@@ -58,7 +62,7 @@ def _gather(words: Words, read: Hashes) -> tuple[Ints, Hashes]:
     stem, kind_of, facts = read[STEM], read[CLASS], read[FACTS]
     gaps, sentence = words.gap, words.sentence
     n = gaps.size
-    state = np.zeros((4, n), np.int32)
+    state = np.zeros((5, n), np.int32)
     sums = np.zeros((4, n + 1), np.uint64)
     zero, one = np.uint64(0), np.uint64(1)
     stems = classes = counted = classed = zero
@@ -69,6 +73,8 @@ def _gather(words: Words, read: Hashes) -> tuple[Ints, Hashes]:
             state[_CONJUNCTION, k] = 2
         elif gap & COMMA:
             state[_CONJUNCTION, k] = 1
+        if np.int64(facts[k]) & DESCRIBES or gap == HYPHEN:
+            state[_DESCRIBES, k] = 1
         role = np.int64(facts[k]) & ROLE_BITS
         if role == JOINT:
             state[_PART, k] = _JOINS
@@ -150,9 +156,10 @@ def _shared_head(
     left: int, k: int, right: int, state: Ints, sums: Hashes, sieve: Bytes, keys: Hashes,
     values: Ints, entries: Ints,
 ) -> tuple[int, int, int, int]:  # fmt: skip
-    """`cardiac and renal anomalies` read as `cardiac anomalies`."""
+    """`cardiac and renal anomalies` read as `cardiac anomalies`, `low-set, rotated ears` as `low-set ears`."""
     n = state.shape[1]
     final = state[_CONJUNCTION, k] == 2
+    describes = state[_CONJUNCTION, k] == 1 and state[_DESCRIBES, left] == 1
     length = 0
     at = right
     other = right
@@ -174,9 +181,9 @@ def _shared_head(
         length += 1
         if length > _LONGEST_PART:
             break
-        if final:
+        if final or describes:
             best = _borrow_head(
-                left, other, at + 1, k, state, sums, sieve, keys, values, entries,
+                left, other, at + 1, k, not final, state, sums, sieve, keys, values, entries,
             )  # fmt: skip
             if best[2] >= 0:
                 return best
@@ -186,9 +193,10 @@ def _shared_head(
 
 @borrowing
 def _borrow_head(
-    left: int, other: int, head: int, k: int, state: Ints, sums: Hashes, sieve: Bytes, keys: Hashes,
+    left: int, other: int, head: int, k: int, at_its_begin: bool, state: Ints, sums: Hashes, sieve: Bytes, keys: Hashes,
     values: Ints, entries: Ints,
 ) -> tuple[int, int, int, int]:  # fmt: skip
+    """`at_its_begin`: the words that borrow must be the first of their part."""
     n = state.shape[1]
     best_first = best_last = best_entry = -1
     for last in range(head, min(head + _LONGEST_HEAD, n)):
@@ -215,7 +223,7 @@ def _borrow_head(
                 break
             if size > 1 and state[_GAP, first + 1] & _PART_ENDS:
                 break
-            if state[_PART, first] == _FILLS:
+            if state[_PART, first] == _FILLS or (at_its_begin and _goes_before(first, state)):
                 continue
             entry = _entry_of(
                 first,
@@ -234,6 +242,17 @@ def _borrow_head(
             if alone < 0 or state[_PART, head] == _FILLS:
                 best_first, best_last, best_entry = first, last, entry
     return best_first, best_last, best_entry, left
+
+
+@borrowing
+def _goes_before(first: int, state: Ints) -> bool:
+    """Whether a word that counts stands before this one in the same part."""
+    return (
+        first > 0
+        and state[_SENTENCE, first - 1] == state[_SENTENCE, first]
+        and not state[_GAP, first] & _PART_ENDS
+        and state[_PART, first - 1] == _COUNTS
+    )
 
 
 @borrowing

@@ -77,17 +77,22 @@ STEM, CLASS, GROUP, FACTS = 0, 1, 2, 3
 ROLE_BITS = 0xFF
 ADJECTIVE = 1 << 8
 """A word that wants a noun after it."""
+DESCRIBES = 1 << 9
+"""A word that may stand with others before one noun: `short, upturned nose`."""
 LONGEST_SHIFT, LONGEST_BITS = 16, 0xFFFF
 FAMILY_SHIFT = 32
 SIZE, MARKS, KIN = 0, 1, 2
 """Columns of `Index.entries`."""
 
 
-def facts_of(role: int, adjective: bool, longest: int, family: int) -> int:
-    """A word's facts as one number: its role, whether it is an adjective, the most content words of any entry it (or
-    one of its class) belongs to, and its family (words of one stem; a single word stands for another only within
-    it)."""
-    return role | (ADJECTIVE if adjective else 0) | longest << LONGEST_SHIFT | family << FAMILY_SHIFT
+def facts_of(role: int, adjective: bool, describes: bool, longest: int, family: int) -> int:
+    """A word's facts as one number.
+
+    Its role, whether it is an adjective, whether it describes, the most content words of any entry it (or one of its
+    class) belongs to, and its family (words of one stem; a single word stands for another only within it).
+    """
+    kind = (ADJECTIVE if adjective else 0) | (DESCRIBES if describes else 0)
+    return role | kind | longest << LONGEST_SHIFT | family << FAMILY_SHIFT
 
 
 class Index(NamedTuple):
@@ -214,6 +219,23 @@ CAPITAL_A = "aacapitala"
 
 def _is_adjective(word: str) -> bool:
     return len(word) > 4 and word.endswith(("al", "ic", "ar", "ous", "ary", "ing", "ive"))
+
+
+_DESCRIBING = frozenset({
+    "short", "long", "small", "large", "big", "broad", "wide", "narrow", "thin", "thick", "high", "low", "flat", "deep",
+    "full", "dry", "coarse", "fine", "sparse", "smooth", "round", "square", "pale", "dark", "soft", "stiff", "loose",
+    "tight", "sharp", "blunt", "curly", "woolly", "brittle", "bulbous", "bushy", "prominent",
+    "lowset", "deepset", "wideset", "closeset",
+})  # fmt: skip
+_NOT_DESCRIBING = frozenset({"hearing"})  # a sense, and no part of the noun that follows
+
+
+def _describes(word: str) -> bool:
+    return word in _DESCRIBING or (
+        len(word) > 4
+        and word.endswith(("al", "ic", "iac", "ar", "ous", "ary", "ing", "ive", "ed"))
+        and word not in _NOT_DESCRIBING
+    )
 
 
 def _tokenised(
@@ -373,6 +395,7 @@ class _Builder:
         facts = facts_of(
             self.roles.get(word, CONTENT),
             _is_adjective(word),
+            _describes(word),
             longest[self.classes.of(word)],
             place[self.families.of(word)],
         )
