@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from zebrawatch.knowledge.diseases import Disease, Name
 from zebrawatch.knowledge.ontology import Ontology, Synonym, Term
 from zebrawatch.screen.naming import Namer, Naming, NamingSet, _rows, read_groups
-from zebrawatch.screen.wording import plain, wordings
+from zebrawatch.screen.wording import key, plain, wordings
 
 
 def disease(
@@ -231,6 +231,16 @@ def test_one_spelling_keeps_every_place(text: str) -> None:
     for index, char in enumerate(spelled.text):
         if char.isalnum():
             assert plain(text[spelled.place(index)]).text == char
+
+
+@given(st.text(max_size=60))
+def test_a_name_and_a_note_are_spelt_alike(text: str) -> None:
+    assert key(text) == plain(text).text.strip()
+
+
+def test_a_question_mark_is_a_blank_but_where_it_is_the_thought() -> None:
+    assert {hit.evidence_class for hit in made().find("?metabolic, or?Fabry disease")} == {"thought", "name"}
+    assert not made().find("anabolic?metabolics")
 
 
 def test_wordings_of_a_name() -> None:

@@ -61,6 +61,7 @@ _DIAGNOSIS_NEAR = re.compile(
     r"\b(?:diagnos\w+(?: (?:of|with|is|was|as|includes?|made))?|dx|ddx|differential(?: diagnosis)?(?: includes?)?)"
     r"(?: (?:a|an|the|with|of|primary|hereditary|genetic))? *\Z"
 )
+_NO_WORD = re.compile(r"\W")
 _HYPHEN = re.compile(r"[-‐‑–]")
 _CHAIN = re.compile(r"((?:[^\W\d_][^-–]{3,}[-–]){2,}[^-–]{4,}) syndrome\Z")
 """A syndrome named by a chain of three features and more: polyendocrinopathy-candidiasis-ectodermal dystrophy."""
@@ -185,8 +186,16 @@ class Namer:
         self.naming_set = naming_set
         self._wordings = list(naming_set.entries)
         self._entries = [naming_set.entries[wording] for wording in self._wordings]
+        self._as_written = [_as_written(entries) for entries in self._entries]
+        self._asked = [
+            (place, re.compile(rf"(?<![^\W_]){re.escape(wording)}(?![^\W_])"))
+            for place, wording in enumerate(self._wordings)
+            if "?" in wording
+        ]
+        """Wordings with the question mark that makes them a thought: ?syndrome."""
         self._automaton = ahocorasick_rs.AhoCorasick(
-            self._wordings, implementation=ahocorasick_rs.Implementation.ContiguousNFA
+            [f" {wording} " for wording in self._wordings],  # only whole words
+            implementation=ahocorasick_rs.Implementation.ContiguousNFA,
         )
         self._slips = Slips((word for wording in self._wordings for word in wording.split()), naming_set.other_words)
 
@@ -205,6 +214,9 @@ class Namer:
         excepted: list[tuple[int, int]] = []
         for place, start, end in hits:
             first, last = spelled.place(start), spelled.place(end - 1) + 1
+            written = self._as_written[place]
+            if written is not None and text[first:last] not in written:
+                continue
             if _SENTENCE_END.search(text, first, last) or _in_compound(text, first, last):
                 continue
             for entry in self._entries[place]:
@@ -264,10 +276,22 @@ class Namer:
         return set().union(*(found for found in by_class.values() if len(found) == 1))
 
     def _hits(self, text: str) -> Iterator[tuple[int, int, int]]:
-        last = len(text)
-        for place, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
-            if (start == 0 or not text[start - 1].isalnum()) and (end == last or not text[end].isalnum()):
-                yield place, start, end
+        parted = text.replace("?", " ") if text.isascii() else _NO_WORD.sub(" ", text)
+        for place, start, end in self._automaton.find_matches_as_indexes(f" {parted} ", overlapping=True):
+            yield place, start, end - 2
+        if "?" in text:
+            for place, asked in self._asked:
+                yield from ((place, *hit.span()) for hit in asked.finditer(text))
+
+
+def _as_written(entries: Iterable[Entry]) -> frozenset[str] | None:
+    """The only ways to write a wording that capitals tell from a common word (HE, WAS); None where others count."""
+    found: set[str] = set()
+    for entry in entries:
+        if entry.evidence_class == _EXCEPTION or entry.rule not in ("exact", "short", "gene"):
+            return None
+        found |= {entry.exact, entry.exact.upper()}
+    return frozenset(found)
 
 
 def _in_compound(text: str, first: int, last: int) -> bool:
@@ -303,7 +327,7 @@ def _as_event(naming: Naming, family: bool, proven: set[str | None]) -> Naming:
 
 
 def _confirms(text: str) -> bool:
-    words = plain(text).text
+    words = key(text)
     return _CONFIRMING.search(words) is not None and _NOT_CONFIRMING.search(words) is None
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from zebrawatch.screen.wording import Plain
+import numpy as np
+
+from zebrawatch.screen.wording import Places, Plain
 
 LONG_WORD = 8
 """From eight letters on, one slip leaves a medical word recognisable; shorter words have too many neighbours."""
-_REMEMBERED = 100_000  # words whose answer is kept at hand
+_REMEMBERED = 100_000  # words kept at hand
 _WORD = re.compile(r"[a-z]{7,}")
 
 
@@ -29,17 +31,13 @@ class Slips:
         for word in sorted(self._known):
             for rest in _rests(word):
                 self._by_rest.setdefault(rest, []).append(word)
-        self._seen: dict[str, str | None] = {}
+        self._sound: set[str] = set()
+        """What stood between blanks, was looked up, and holds no slip."""
+        self._slipped: dict[str, dict[str, str]] = {}
+        """The same where it holds slips, with what is meant."""
 
     def meant(self, written: str) -> str | None:
         """The name's word that `written` is a slip of; None where it is none, or could be several."""
-        if written not in self._seen:
-            if len(self._seen) >= _REMEMBERED:
-                self._seen.clear()
-            self._seen[written] = self._looked_up(written)
-        return self._seen[written]
-
-    def _looked_up(self, written: str) -> str | None:
         if written in self._known or written in self._others:
             return None
         found = {
@@ -52,12 +50,23 @@ class Slips:
 
     def mended(self, spelled: Plain) -> Plain:
         """`spelled` with its slips mended; places still lead to the original text."""
-        slips = [
-            (word.start(), word.end(), meant)
-            for word in _WORD.finditer(spelled.text)
-            if (meant := self.meant(word.group())) is not None
-        ]
+        slips: dict[str, str] = {}
+        for token in set(spelled.text.split()) - self._sound:
+            slips |= self._slips_in(token)
         return _replaced(spelled, slips) if slips else spelled
+
+    def _slips_in(self, token: str) -> Mapping[str, str]:
+        """The slips in what stands between two blanks, and what is meant."""
+        if token not in self._slipped:
+            if len(self._sound) + len(self._slipped) >= _REMEMBERED:
+                self._sound.clear()
+                self._slipped.clear()
+            found = {word: meant for word in _WORD.findall(token) if (meant := self.meant(word)) is not None}
+            if not found:
+                self._sound.add(token)
+                return found
+            self._slipped[token] = found
+        return self._slipped[token]
 
 
 def _rests(word: str) -> Iterator[str]:
@@ -77,26 +86,16 @@ def _one_slip(first: str, second: str) -> bool:
     return first[place + 1 :] == second[place + 1 :] or swapped == second[place:]
 
 
-def _replaced(spelled: Plain, slips: list[tuple[int, int, str]]) -> Plain:
+def _replaced(spelled: Plain, slips: Mapping[str, str]) -> Plain:
     """The text with words replaced; a word's first and last letter lead to the first and last of what stood there."""
-    parts, moves, done, grown = [], [], 0, 0
-    for start, end, meant in slips:
+    parts: list[str] = []
+    places: list[Places] = []
+    done = 0
+    for word in re.finditer(f"(?<![a-z])(?:{'|'.join(slips)})(?![a-z])", spelled.text):
+        start, end, meant = word.start(), word.end(), slips[word.group()]
+        within = np.minimum(np.arange(len(meant)), end - start - 1)
+        within[-1] = end - start - 1
         parts += [spelled.text[done:start], meant]
-        longer = len(meant) - (end - start)
-        grown += longer
-        moves.append((end - 1, grown, longer))
+        places += [spelled.places[done:start], spelled.places[start + within]]
         done = end
-    parts.append(spelled.text[done:])
-    breaks = [(end, 0, own) for end, own in zip(spelled.ends, _steps(spelled.dropped), strict=True)]
-    breaks += [(end, longer, -longer) for end, _, longer in moves]
-    ends, dropped, shift, total = [], [], 0, 0
-    for place, longer, own in sorted(breaks):
-        shift += longer
-        total += own
-        ends.append(place + shift)
-        dropped.append(total)
-    return Plain("".join(parts), ends, dropped)
-
-
-def _steps(dropped: list[int]) -> list[int]:
-    return [after - before for before, after in zip([0, *dropped], dropped, strict=False)]
+    return Plain("".join([*parts, spelled.text[done:]]), np.concatenate([*places, spelled.places[done:]]))

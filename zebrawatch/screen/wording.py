@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.uint32]
+Places = NDArray[np.intp]
 
 _KEPT_MARK = "?"
 _RUN = re.compile(r" {2,}")
@@ -45,22 +50,23 @@ class Plain(NamedTuple):
     """A text in one spelling, and where its characters stood."""
 
     text: str
-    ends: list[int]
-    """Places (in `text`) from which on blanks had been dropped, ascending."""
-    dropped: list[int]
-    """How many characters had been dropped up to each of `ends`."""
+    places: Places
+    """The place in the original of every character."""
 
     def place(self, index: int) -> int:
         """The place in the original of the character at `index`."""
-        before = bisect_right(self.ends, index)
-        return index + (self.dropped[before - 1] if before else 0)
+        return int(self.places[index])
+
+
+_FOLDED_TO = 0x2600
+"""Characters from here on stay as they are."""
 
 
 @cache
 def _table() -> dict[int, str]:
     """One character for one: marks become blanks, accents fall, case falls; what is not Latin stays."""
     table = {}
-    for code in range(0x2600):
+    for code in range(_FOLDED_TO):
         char = chr(code)
         base = unicodedata.normalize("NFKD", char)[:1]
         if base.isalnum():
@@ -70,23 +76,28 @@ def _table() -> dict[int, str]:
     return table
 
 
+@cache
+def _folds() -> Points:
+    """The same as an array, by code point."""
+    table = _table()
+    return np.array([ord(table.get(code, chr(code))) for code in range(_FOLDED_TO)], np.uint32)
+
+
 def plain(text: str) -> Plain:
-    """`text` in one spelling, with places kept."""
-    spaced = text.translate(_table())
-    if "  " not in spaced:
-        return Plain(spaced, [], [])
-    ends, dropped, gone = [], [], 0
-    for run in _RUN.finditer(spaced):
-        start = run.start() + 1 - gone
-        gone += run.end() - run.start() - 1
-        ends.append(start)
-        dropped.append(gone)
-    return Plain(_RUN.sub(" ", spaced), ends, dropped)
+    """`text` in one spelling, with places kept; for whole notes. `key` is the same for a name, without places."""
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    folded = _folds()[np.minimum(points, _FOLDED_TO - 1)]
+    if not text.isascii():
+        folded = np.where(points < _FOLDED_TO, folded, points)
+    blank = folded == ord(" ")
+    kept = np.ones(len(points), np.bool_)
+    np.logical_not(blank[1:] & blank[:-1], out=kept[1:])
+    return Plain(folded[kept].tobytes().decode("utf-32-le", "surrogatepass"), np.flatnonzero(kept))
 
 
 def key(name: str) -> str:
     """A name in the spelling of `plain`, without blanks at its ends."""
-    return plain(name).text.strip()
+    return _RUN.sub(" ", name.translate(_table())).strip()
 
 
 def wordings(name: str) -> Iterator[str]:
