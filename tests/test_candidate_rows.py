@@ -146,6 +146,19 @@ def test_charts_are_whole_wherever_a_batch_ends() -> None:
         assert found[1].findings[0].masked_for == {"OMIM:154700"}
 
 
+def test_dates_and_times_of_a_chart_are_those_of_its_rows() -> None:
+    moments = [datetime(2025, 3, 30, 1, 30, 0, 7, tzinfo=UTC), None, datetime(1899, 12, 31, 23, 59, tzinfo=UTC)]
+    nights = [date(2024, 2, 29), None, date(1899, 12, 31)]
+    rows = [{"subject_id": 1, "hpo_id": each, "source_id": str(n), "origin": "text", "assertion": "present",
+             "experiencer": "patient", "event_time": moment, "known_night": nights[0], "source_night": nights[0],
+             "written_night": night, "removed_night": night}
+            for n, (each, moment, night) in enumerate(zip(MARFAN, moments, nights, strict=False))]  # fmt: skip
+    table = pa.Table.from_pylist(rows, schema=pa.schema(list(CHART_COLUMNS.items())))
+    ((_, chart),) = charts(table.to_batches())
+    told = {one.source_id: (one.event_time, one.written_night, one.removed_night) for one in chart.findings}
+    assert told == {str(n): (moment, nights[n], nights[n]) for n, moment in enumerate(moments)}
+
+
 def test_a_first_score_of_nothing_gives_no_row(ranker: Ranker) -> None:
     rows = CandidateRows(Vocabulary(ranker.knowledge))
     rows.add(5, NIGHT, ranker.rank([]), "evidence", "background@2025-05", first=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from itertools import permutations
 from typing import Any
 
 from zebrawatch.screen.suspicion import first_nights, first_suspicions, suspicions_with_phenotype_names
@@ -54,6 +55,18 @@ def test_a_phenotype_name_counts_only_the_other_way() -> None:
     rows = [hit(2, phenotype_name=True), hit(8)]
     assert nights(rows) == {(D, "specific"): 8}
     assert [one.known_night.day for one in suspicions_with_phenotype_names(rows)] == [2]
+
+
+def test_the_longest_wording_of_a_place_is_quoted_in_whatever_order_rows_come() -> None:
+    rows = [
+        hit(5, end=4, quote="Dent"),
+        hit(5, end=12, quote="Dent disease"),
+        hit(5, end=12, quote="Dent disease", evidence_class="synonym"),
+        hit(5, end=12, quote="Dent disease", phenotype_name=True, disease="OMIM:300009"),
+    ]
+    found = {tuple(first_suspicions(order)) for order in permutations(rows)}
+    assert [(one.quote, one.evidence_class) for one in found.pop()] == [("Dent disease", "name")]
+    assert not found
 
 
 def test_what_is_not_yet_known_is_not_used() -> None:

@@ -153,6 +153,8 @@ class Chart:
                 f.start or 0,
                 f.hpo_id,
                 f.assertion,
+                f.end or 0,
+                f.quote or "",
             ),
         )
         self.stretches = [Stretch.of(finding) for finding in self.findings]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from itertools import chain, groupby
 from operator import itemgetter
@@ -208,9 +208,19 @@ def charts(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, Chart]]:
 
 
 def _rows_of(batch: pa.RecordBatch) -> Iterator[tuple[int, Finding | Demographics]]:
-    columns = (batch.column(name).to_pylist() for name in (*FINDING_COLUMNS, "version"))
+    columns = (_values(batch.column(name)) for name in (*FINDING_COLUMNS, "version"))
     for subject_id, *finding, version in zip(*columns, strict=True):
         yield subject_id, _finding(*finding) if version is None else _demographics(version)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Python's values; of dates and times by way of NumPy, which makes them all at once and many times faster."""
+    if pa.types.is_date32(column.type):
+        return list(column.to_numpy(zero_copy_only=False).tolist())
+    if pa.types.is_timestamp(column.type):
+        instants = column.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).tolist()
+        return [None if instant is None else instant.replace(tzinfo=UTC) for instant in instants]
+    return list(column.to_pylist())
 
 
 def _demographics(version: Mapping[str, Any]) -> Demographics:

@@ -200,9 +200,10 @@ class Explained(NamedTuple):
     """What the findings give these diseases."""
 
 
-def _mention_order(mention: Evidence) -> tuple[date, datetime | str, str, int, str]:
+def _mention_order(mention: Evidence) -> tuple[date, str, str, int, str, int, str]:
     moment = mention.event_time.isoformat() if mention.event_time else ""
-    return (mention.known_night or date.max, moment, mention.source_id, mention.start or -1, mention.hpo_id)
+    place = (mention.start or -1, mention.hpo_id, mention.end or -1, mention.quote or "")
+    return (mention.known_night or date.max, moment, mention.source_id, *place)
 
 
 class _Model(NamedTuple):

@@ -106,6 +106,9 @@ def _coded_twice(rows: Iterable[Row]) -> dict[tuple[int, str], Row]:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
+    """By time and place, the longest wording of a place first; no two rows that tell differently are equal in it, or
+    the order in which rows are stored would show.
+    """
     when = _when(row)
     stamp = float("inf") if when is None else when.timestamp()
     return (
@@ -113,7 +116,10 @@ def _order(row: Row) -> tuple[Any, ...]:
         stamp,
         str(row["source_id"]),
         row["start"] if _number(row["start"]) else -1,
+        -len(row["quote"] or ""),
+        row["quote"] or "",
         row["evidence_class"],
+        bool(row["phenotype_name"]),
     )
 
 
