@@ -29,12 +29,14 @@ from zebrawatch.fhir.decode import DecodeContext, decode_lines
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from zebrawatch.evidence.recogniser import Recogniser
     from zebrawatch.screen.naming import NamingSet
 
 ROUNDS = 15  # a round of the arm is a tenth of a second
 ROUNDS_UNDER_SPARK = 5
 NOTES_A_PATIENT = 10
-TIMES_UNDER_SPARK = 20  # as often the notes are read in one job, so that what a job costs by itself counts little
+TIMES_UNDER_SPARK = 100  # as often the notes are read in one job, so that what a job costs by itself counts little
+TEXTS_A_BATCH = 10_000  # as many as Spark puts into one
 _CONTEXT = DecodeContext(
     pull="benchmark", site_key=b"benchmark", zone="UTC", pulled_at=datetime(2100, 1, 1, tzinfo=UTC), validate_share=0.0
 )
@@ -112,11 +114,13 @@ def lines_of_notes(notes: Sequence[str]) -> list[bytes]:
 def time_under_spark(
     spark: SparkSession, notes: Sequence[str], arm: Arm, naming_set: NamingSet, folder: Path
 ) -> dict[str, Any]:
-    """The recogniser in `mapInArrow`, and the screen's whole reading of texts, beside the same in a plain loop.
+    """The recogniser in `mapInArrow`, and the screen's whole reading of texts, beside the same code in a plain loop.
+
+    On both sides texts go in and rows of what was found come out.
 
     The session is up and its worker has read once before anything counts. Wall time: the work is done by two processes.
     """
-    from zebrawatch.engine.texts import read_texts, readers_of
+    from zebrawatch.engine.texts import read_texts, readers_of, rows_of
 
     lexicon = arm.recogniser.lexicon
     texts = list(notes) * TIMES_UNDER_SPARK
@@ -125,10 +129,11 @@ def time_under_spark(
     frame = spark.read.parquet(path)
     found, workers = _under_spark(spark, frame, lexicon, naming_set)
     readers = readers_of(lexicon, naming_set)
+    batches = pq.read_table(path).to_batches(TEXTS_A_BATCH)
     tasks: dict[str, Callable[[], object]] = {
-        "plain": lambda: drain(map(readers.recogniser.find, texts)),
+        "plain": lambda: drain(_mentions(readers.recogniser, batches)),
         "spark": lambda: _run(found),
-        "plain_reading": lambda: drain(list(readers.read(text)) for text in texts),
+        "plain_reading": lambda: drain(rows_of(readers, batches)),
         "spark_reading": lambda: _run(read_texts(spark, frame, lexicon, naming_set)),
     }
     _run(found)
@@ -156,15 +161,7 @@ def _under_spark(
     shared = spark.sparkContext.broadcast((lexicon, naming_set))
 
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        recogniser = readers_of(*shared.value).recogniser
-        for batch in batches:
-            found = [recogniser.find(text) for text in batch.column("text").to_pylist()]
-            columns = list(zip(*(one for mentions in found for one in mentions), strict=True)) or [()] * 9
-            yield pa.record_batch(
-                [pa.array(columns[0], pa.int32()), pa.array(columns[1], pa.int32()), pa.array(columns[2], pa.string()),
-                 pa.array(columns[4], pa.string())],
-                names=["start", "end", "hpo_id", "assertion"],
-            )  # fmt: skip
+        return _mentions(readers_of(*shared.value).recogniser, batches)
 
     def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
@@ -174,6 +171,17 @@ def _under_spark(
         frame.mapInArrow(find, "start int, end int, hpo_id string, assertion string"),
         frame.mapInArrow(tell, "worker long, readers long"),
     )
+
+
+def _mentions(recogniser: Recogniser, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        found = [recogniser.find(text) for text in batch.column("text").to_pylist()]
+        columns = list(zip(*(one for mentions in found for one in mentions), strict=True)) or [()] * 9
+        yield pa.record_batch(
+            [pa.array(columns[0], pa.int32()), pa.array(columns[1], pa.int32()), pa.array(columns[2], pa.string()),
+             pa.array(columns[4], pa.string())],
+            names=["start", "end", "hpo_id", "assertion"],
+        )  # fmt: skip
 
 
 def _run(frame: DataFrame) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,12 +72,16 @@ def read_texts(spark: SparkSession, texts: DataFrame, lexicon: Lexicon, naming_s
     shared = spark.sparkContext.broadcast((lexicon, naming_set))
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        readers = readers_of(*shared.value)
-        for batch in batches:
-            texts = zip(batch.column("text_sha256").to_pylist(), batch.column("text").to_pylist(), strict=True)
-            rows = [(sha, *row) for sha, text in texts for row in readers.read(text)]
-            if rows:
-                columns = zip(READ_SCHEMA.types, zip(*rows, strict=True), strict=True)
-                yield pa.record_batch([pa.array(values, kind) for kind, values in columns], schema=READ_SCHEMA)
+        return rows_of(readers_of(*shared.value), batches)
 
     return texts.select("text_sha256", "text").mapInArrow(read, from_arrow_schema(READ_SCHEMA))
+
+
+def rows_of(readers: Readers, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Rows of READ_SCHEMA for batches of `text_sha256` and `text`; none for a batch in which nothing was found."""
+    for batch in batches:
+        texts = zip(batch.column("text_sha256").to_pylist(), batch.column("text").to_pylist(), strict=True)
+        rows = [(sha, *row) for sha, text in texts for row in readers.read(text)]
+        if rows:
+            columns = zip(READ_SCHEMA.types, zip(*rows, strict=True), strict=True)
+            yield pa.record_batch([pa.array(values, kind) for kind, values in columns], schema=READ_SCHEMA)

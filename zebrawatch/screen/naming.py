@@ -187,11 +187,7 @@ class Namer:
         self._wordings = list(naming_set.entries)
         self._entries = [naming_set.entries[wording] for wording in self._wordings]
         self._as_written = [_as_written(entries) for entries in self._entries]
-        self._asked = [
-            (place, re.compile(rf"(?<![^\W_]){re.escape(wording)}(?![^\W_])"))
-            for place, wording in enumerate(self._wordings)
-            if "?" in wording
-        ]
+        self._asked = [(place, wording) for place, wording in enumerate(self._wordings) if "?" in wording]
         """Wordings with the question mark that makes them a thought: ?syndrome."""
         self._automaton = ahocorasick_rs.AhoCorasick(
             [f" {wording} " for wording in self._wordings],  # only whole words
@@ -219,12 +215,14 @@ class Namer:
                 continue
             if _SENTENCE_END.search(text, first, last) or _in_compound(text, first, last):
                 continue
+            about: tuple[str, str] | None = None
             for entry in self._entries[place]:
                 if entry.evidence_class == _EXCEPTION:
                     excepted.append((first, last))
                 elif not _written(entry, spelled, text[first:last], start, end):
                     continue
-                naming = _naming(entry, context, spelled, first, last, start)
+                about = about or patient_or_family(context, first, last)
+                naming = _naming(entry, about, spelled, first, last, start)
                 if entry.rule == "short":
                     waiting.append(naming)
                 else:
@@ -279,9 +277,13 @@ class Namer:
         parted = text.replace("?", " ") if text.isascii() else _NO_WORD.sub(" ", text)
         for place, start, end in self._automaton.find_matches_as_indexes(f" {parted} ", overlapping=True):
             yield place, start, end - 2
-        if "?" in text:
-            for place, asked in self._asked:
-                yield from ((place, *hit.span()) for hit in asked.finditer(text))
+        for place, wording in self._asked if "?" in text else ():
+            start = text.find(wording)
+            while start >= 0:
+                end = start + len(wording)
+                if not text[start - 1 : start].isalnum() and not text[end : end + 1].isalnum():
+                    yield place, start, end
+                start = text.find(wording, start + 1)
 
 
 def _as_written(entries: Iterable[Entry]) -> frozenset[str] | None:
@@ -351,8 +353,8 @@ def _written(entry: Entry, spelled: Plain, original: str, start: int, end: int) 
     return True
 
 
-def _naming(entry: Entry, context: Context, spelled: Plain, first: int, last: int, start: int) -> Naming:
-    about, assertion = patient_or_family(context, first, last)
+def _naming(entry: Entry, said: tuple[str, str], spelled: Plain, first: int, last: int, start: int) -> Naming:
+    about, assertion = said
     phenotype = entry.phenotype_name and _DIAGNOSIS_NEAR.search(spelled.text[max(0, start - 40) : start]) is None
     kind = "family" if about == "family" else ("general" if entry.disease_id is None else "specific")
     return Naming(first, last, entry.disease_id, entry.evidence_class, kind, phenotype, assertion)
