@@ -362,12 +362,11 @@ class ModelCounts:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Entries of the naming set in one evidence class; None is `not assessed` (no source), which is not zero."""
+    """What one evidence class of the naming set reaches; None is `not assessed` (no source), which is not zero."""
 
     evidence_class: str
-    diseases: int | None
-    entries: int | None
-    source: str | None = None
+    reached: int | None
+    """Diseases that have a wording of this class; of a class that names none (referral, panel, thought), wordings."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,5 @@ def quarantine_reasons(rows: Iterable[Mapping[str, Any]]) -> Iterator[Quarantine
 
 def coverage_lines(coverage: Mapping[str, Any]) -> Iterator[Coverage]:
     """Diseases by class of the naming set; a class without a source counts none ("not assessed")."""
-    for name, diseases in coverage.items():
-        count = diseases if isinstance(diseases, int) else None
-        yield Coverage(name, count, count)
+    for name, reached in coverage.items():
+        yield Coverage(name, reached if isinstance(reached, int) else None)

@@ -131,10 +131,10 @@ def subgroup_plot(rows: Sequence[GroupRow], overall_share: float | None, overall
             parts.append(words(0, y, kind, "label"))
         y += 17
         parts += _group_name(row.name, y)
-        parts += [line(30, y - 4, 60, y - 4, "grid"), line(68, y - 4, 98, y - 4, "grid")]
         if row.share is None:
             parts.append(words(30, y, "too few to show", "absent"))
             continue
+        parts += [line(30, y - 4, 60, y - 4, "grid"), line(68, y - 4, 98, y - 4, "grid")]
         parts += _spot(row.share, row.share_interval, share, y - 4)
         parts += _spot(row.lead, row.lead_interval, lead, y - 4)
     bottom = y + 8
