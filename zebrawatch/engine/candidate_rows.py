@@ -136,7 +136,8 @@ class CandidateRows:
         explain = self.vocabulary.explainers
         places: frozenset[int] = frozenset().union(*(explain(each.term) for each in account.findings if each.present))
         posterior = account.explained.p_common
-        if not places or not len(told := [each for each in places if posterior[each] >= COMMON_SHOWN]):
+        told = [each for each in places if posterior[each] >= COMMON_SHOWN]
+        if not told:
             return None, None
         best = min(told, key=lambda each: (-posterior[each], COMMON_CONDITIONS[each].name))
         return COMMON_CONDITIONS[best].name, float(posterior[best])

@@ -565,12 +565,12 @@ class Ranker:
             return Ranking(self.parameters.any_prevalence, len(findings))
         personal = self.personal(evidence, person)
         score = self._score(codes, personal)
-        masked, earned = self._mask(evidence, score, personal)
+        masked, earned = self._masked(evidence, score, personal)
         explained = self._explained(codes, score, self._evidence(score, codes, earned), top)
         account = Account(self, explained, findings, personal, masked)
         return Ranking(explained.p_any, len(findings), account)
 
-    def _mask(
+    def _masked(
         self, evidence: Sequence[Evidence], score: Score, personal: Personal
     ) -> tuple[dict[int, Told], dict[int, float]]:
         """Score the diseases that documents name again, without what those documents say; what holds for each of them.
