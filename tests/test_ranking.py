@@ -43,6 +43,7 @@ def test_contributions_add_up_to_the_score(ranker: Ranker) -> None:
 
 def test_the_order_of_the_findings_changes_nothing(ranker: Ranker) -> None:
     evidence = mentions(*MARFAN, "HP:0001250", "HP:0001252", *MARFAN)
+    evidence += [mention._replace(origin="measurement") for mention in evidence]
     wanted = ranker.rank(evidence)
     for seed in range(5):
         shuffled = random.Random(seed).sample(evidence, len(evidence))

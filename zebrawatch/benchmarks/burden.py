@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from scipy.stats import beta, chi2
 from zebrawatch.benchmarks.bootstrap import Floats, interval
 from zebrawatch.benchmarks.cases import locate_knowledge
 from zebrawatch.benchmarks.corpora import CorpusError
-from zebrawatch.engine.chart import AWAITING, Chart, Demographics, Finding
+from zebrawatch.engine.chart import AWAITING, WEIGHED, Chart, Demographics, Finding
 from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.codes import CodeMap, findings_of_event
 from zebrawatch.evidence.labs import DatedFinding, EventFields, confirmed
@@ -44,6 +45,10 @@ OTHER_THRESHOLDS = (0.003, 0.03, 0.1, 0.3)
 """Shown beside it: exploratory, each with its own burden."""
 _TYPES = ("Patient", "Composition", "DocumentReference", "DiagnosticReport", "Condition", "Observation")
 _SMALLEST_STRATUM = 20
+Told = tuple[str, str, str, str]
+"""Term, origin, assertion and experiencer."""
+TOLD: Callable[[Mention], Told] = itemgetter(2, 3, 4, 5)
+"""These of a mention, in one step: there are some dozens in a note."""
 _DAY = datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -79,25 +84,18 @@ class Watched(NamedTuple):
 
 def p_any_of_note(text: str, arm: Arm) -> float:
     """P(any listed rare disease) of a patient of whom only this note is known."""
-    found = {
-        (one.hpo_id, one.assertion): Evidence(one.hpo_id, "negated" if one.assertion == "negated" else "present",
-                                              one.origin, "note")
-        for one in arm.recogniser.find(text)
-        if weighed(one)
-    }  # fmt: skip
-    return arm.ranker.rank(not_denied_too(found.values()), top=1).p_any
+    return arm.ranker.rank(evidence_of(map(TOLD, arm.recogniser.find(text))), top=1).p_any
 
 
-def not_denied_too(evidence: Iterable[Evidence]) -> list[Evidence]:
-    """Without the denials of what is also found present."""
-    kept = list(evidence)
-    present = {one.hpo_id for one in kept if one.assertion == "present"}
-    return [one for one in kept if one.assertion == "present" or one.hpo_id not in present]
-
-
-def weighed(one: Mention) -> bool:
-    """Whether the ranker asks of a mention: the patient's, and found or denied."""
-    return one.experiencer == "patient" and one.assertion in ("present", "historical", "negated")
+def evidence_of(told: Iterable[Told]) -> list[Evidence]:
+    """What the ranker weighs of all that is told: the patient's, found or denied, but not denied where also found."""
+    own = {
+        (hpo_id, WEIGHED[assertion], origin)
+        for hpo_id, origin, assertion, experiencer in told
+        if experiencer == "patient" and assertion in WEIGHED
+    }
+    present = {hpo_id for hpo_id, assertion, _ in own if assertion == "present"}
+    return [Evidence(*one, "") for one in own if one[1] == "present" or one[0] not in present]
 
 
 def watch_notes(notes: Sequence[Mapping[str, str]], arm: Arm) -> list[Watched]:
@@ -197,7 +195,8 @@ def _of_note(row: Mapping[str, Any], known: date, arm: Arm, read: dict[str, list
     text = row["text"] or ""
     key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     if key not in read:
-        read[key] = [one for one in arm.recogniser.find(text) if weighed(one)]
+        found = arm.recogniser.find(text)
+        read[key] = [one for one in found if one.experiencer == "patient" and one.assertion in WEIGHED]
     for one in read[key]:
         yield Finding(
             row["note_id"], one.origin, one.hpo_id, one.assertion, "patient", one.start, one.end, None,

@@ -19,11 +19,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zebrawatch.benchmarks.burden import Arm, not_denied_too, weighed
+from zebrawatch.benchmarks.burden import TOLD, Arm, Told, evidence_of
 from zebrawatch.benchmarks.ingest import document_line, drain
 from zebrawatch.evidence.codes import findings_of_event
 from zebrawatch.evidence.labs import EventFields
-from zebrawatch.evidence.ranking import Evidence
 from zebrawatch.fhir.decode import DecodeContext, decode_lines
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ TEXTS_A_BATCH = 10_000  # as many as Spark puts into one
 _CONTEXT = DecodeContext(
     pull="benchmark", site_key=b"benchmark", zone="UTC", pulled_at=datetime(2100, 1, 1, tzinfo=UTC), validate_share=0.0
 )
-Known = dict[tuple[str, str], Evidence]
 
 
 # ---- without Spark ---------------------------------------------------------------------------------------------------
@@ -48,37 +46,23 @@ Known = dict[tuple[str, str], Evidence]
 
 def rank_patients(lines: Sequence[bytes], arm: Arm) -> dict[int, float]:
     """P(any listed rare disease) of every patient in FHIR lines of whom there is a finding."""
-    known: dict[int, Known] = defaultdict(dict)
+    known: dict[int, set[Told]] = defaultdict(set)
     for batch in decode_lines(enumerate(lines, 1), "benchmark", _CONTEXT):
         kind = batch.column("kind")[0].as_py()
         if kind == "note":
             for subject, text in _rows(batch, kind, ("subject_id", "text")):
-                _add_note(known[subject], text or "", arm)
+                known[subject].update(map(TOLD, arm.recogniser.find(text or "")))
         elif kind == "event":
             for subject, *fields in _rows(batch, kind, ("subject_id", *EventFields._fields)):
-                _add_event(known[subject], EventFields(*fields), arm)
-    return {subject: arm.ranker.rank(not_denied_too(found.values())).p_any for subject, found in known.items() if found}
+                found = findings_of_event(EventFields(*fields), arm.code_map)
+                known[subject].update((one.hpo_id, one.origin, one.assertion, "patient") for one in found)
+    weighed = {subject: evidence_of(told) for subject, told in known.items()}
+    return {subject: arm.ranker.rank(evidence).p_any for subject, evidence in weighed.items() if evidence}
 
 
 def _rows(batch: pa.RecordBatch, kind: str, names: Iterable[str]) -> Iterator[Any]:
     column = batch.column(kind)
     return zip(*(column.field(name).to_pylist() for name in names), strict=True)
-
-
-def _add_note(known: Known, text: str, arm: Arm) -> None:
-    for one in arm.recogniser.find(text):
-        if weighed(one):
-            key = one.hpo_id, "negated" if one.assertion == "negated" else "present"
-            if key not in known:
-                known[key] = Evidence(*key, one.origin, "note")
-
-
-def _add_event(known: Known, event: EventFields, arm: Arm) -> None:
-    for one in findings_of_event(event, arm.code_map):
-        if one.assertion in ("present", "negated"):
-            key = one.hpo_id, one.assertion
-            if key not in known:
-                known[key] = Evidence(*key, one.origin, "event")
 
 
 def time_arm(lines: Sequence[bytes], arm: Arm) -> dict[str, Any]:

@@ -7,15 +7,14 @@ words.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from zebrawatch.evidence.compiled import compiled
 from zebrawatch.evidence.lexicon import BY_CONTEXT, MARKS, Lexicon
-from zebrawatch.evidence.tokens import ALL_CAPITALS, CLOSE, INNER_CAPITAL, OPEN, Ints, Tokens
+from zebrawatch.evidence.tokens import ALL_CAPITALS, CLOSE, INNER_CAPITAL, OPEN, Ints, Tokens, in_small_letters
 
 _LONGEST = 8
 Spans = tuple[Ints, Ints, Ints]
@@ -58,21 +57,33 @@ def in_order(first: Ints, last: Ints, entry: Ints) -> Spans:
 
 def _definitions(text: str, tokens: Tokens, spans: Spans) -> Iterator[tuple[int, int]]:
     """(word that is an abbreviation, entry it stands for)."""
-    count = tokens.start.size
-    for first, last, entry in zip(*(column.tolist() for column in spans), strict=True):
-        after = last + 1
-        if after < count and tokens.gap[after] & OPEN and (after + 1 == count or tokens.gap[after + 1] & CLOSE):
-            if _stands_for(text, tokens, after, first, last):
-                yield after, entry
-            continue
-        closed = first and tokens.gap[first] & OPEN and (after == count or tokens.gap[after] & CLOSE)
-        if closed and _stands_for(text, tokens, first - 1, first, last):
-            yield first - 1, entry
+    first, last, entry = spans
+    for span, short in in_brackets(first, last, tokens.gap, tokens.shape).tolist():
+        if _stands_for(text, tokens, short, first[span], last[span]):
+            yield short, int(entry[span])
+
+
+@compiled
+def in_brackets(first: Ints, last: Ints, gap: Ints, shape: Ints) -> Ints:
+    """Rows of (span, word in capitals beside it), of which one stands in brackets: the word, or the span after it."""
+    out = np.empty((first.size, 2), np.int32)
+    n = 0
+    for k in range(first.size):
+        after = last[k] + 1
+        short = -1
+        if after < gap.size and gap[after] & OPEN and (after + 1 == gap.size or gap[after + 1] & CLOSE):
+            short = after
+        elif first[k] and gap[first[k]] & OPEN and (after == gap.size or gap[after] & CLOSE):
+            short = first[k] - 1
+        if short >= 0 and shape[short] & (ALL_CAPITALS | INNER_CAPITAL):
+            out[n, 0], out[n, 1] = k, short
+            n += 1
+    return out[:n]
 
 
 def _stands_for(text: str, tokens: Tokens, short: int, first: int, last: int) -> bool:
     written = text[tokens.start[short] : tokens.end[short]]
-    if not 2 <= len(written) <= _LONGEST or not tokens.shape[short] & (ALL_CAPITALS | INNER_CAPITAL):
+    if not 2 <= len(written) <= _LONGEST:
         return False
     initials = {text[tokens.start[at]].lower() for at in range(first, last + 1)}
     return written[0].lower() in initials
@@ -82,20 +93,17 @@ def _singular(written: str) -> str:
     return written[:-1] if len(written) > 2 and written[-1] == "s" and written[:-1].isupper() else written
 
 
-@lru_cache(maxsize=512)
-def _context(beginnings: str) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{beginnings})", re.IGNORECASE)
+def _votes(plain: str, beginnings: str) -> int:
+    """How many words begin in one of these ways."""
+    return len({place for beginning in beginnings.split("|") for place in _words_in(plain, beginning)})
 
 
-def _plain(text: str) -> str:
-    """In small letters, so that whatever an expression without regard to case finds stands in it as written."""
-    return text.replace("\u0130", "i").replace("\u0131", "i").replace("\u017f", "s").lower()
-
-
-def _votes(text: str, plain: str, beginnings: str) -> int:
-    """How often a word begins in one of these ways; expressions are slow, so only for what stands in the text."""
-    told = "|".join(one for one in beginnings.split("|") if one in plain)
-    return len(_context(told).findall(text)) if told else 0
+def _words_in(plain: str, beginning: str) -> Iterator[int]:
+    place = plain.find(beginning)
+    while place >= 0:
+        if not place or not (plain[place - 1].isalnum() or plain[place - 1] == "_"):
+            yield place
+        place = plain.find(beginning, place + 1)
 
 
 def resolve_senses(text: str, tokens: Tokens, spans: Spans, lexicon: Lexicon) -> tuple[Spans, Ints]:
@@ -109,12 +117,12 @@ def resolve_senses(text: str, tokens: Tokens, spans: Spans, lexicon: Lexicon) ->
     keep = ~unclear
     terms = terms.copy()
     chosen: dict[str, int] = {}
-    plain = _plain(text)
+    plain = in_small_letters(text)
     for place in np.flatnonzero(unclear).tolist():
         written = _singular(text[tokens.start[first[place]] : tokens.end[last[place]]])
         if written not in chosen:
             senses = lexicon.abbreviations.get(written, ())
-            votes = [(_votes(text, plain, context), -rank, term) for rank, (term, context) in enumerate(senses)]
+            votes = [(_votes(plain, context), -rank, term) for rank, (term, context) in enumerate(senses)]
             most = max(votes, default=(0, 0, -1))
             chosen[written] = most[2] if most[0] else -1
         keep[place] = chosen[written] >= 0

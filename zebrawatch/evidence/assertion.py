@@ -38,7 +38,6 @@ from zebrawatch.evidence.tokens import (
     STOP,
     Hashes,
     Ints,
-    Tokens,
     character_tables,
     code_points,
     look_up,
@@ -507,15 +506,6 @@ class Judge:
     @classmethod
     def make(cls) -> Judge:
         return cls(rules(), section_kinds(), word_hashes(_NO_WORDS), word_hashes(_YES_WORDS))
-
-    def meanings(self, tokens: Tokens, sentence: Ints, first: Ints, last: Ints) -> tuple[Ints, Ints]:
-        """Meaning and relative of spans given by their first and last word, in order of their first word."""
-        made = self.rules
-        return judge_spans(
-            tokens.hash, tokens.gap, sentence, first, last, self.sections.keys, self.sections.values, made,
-            self.no_words,
-            self.yes_words,
-        )  # fmt: skip
 
     def judge(self, text: str, spans: Sequence[tuple[int, int]]) -> list[Judgement]:
         """Judge spans (start, end in code points) of a text; a span without a word counts as present."""

@@ -1,6 +1,7 @@
 """Values written in text as findings: "CK 12 000", "OFC 3 SD below mean", "height < 3rd centile".
 
-Only sentences that name something measured are read with expressions; the names are found by their word hashes first.
+Only sentences that name something measured are read with expressions, in small letters; the names are found by their
+word hashes first.
 Limits stand in `measurements.tsv` with their sources. A value inside its limits says nothing.
 """
 
@@ -16,7 +17,17 @@ import numpy as np
 
 from zebrawatch.evidence.compiled import compiled
 from zebrawatch.evidence.tables import rows
-from zebrawatch.evidence.tokens import DIGITS, Hashes, Ints, Tokens, look_up, open_table, split_words, word_hashes
+from zebrawatch.evidence.tokens import (
+    DIGITS,
+    Hashes,
+    Ints,
+    Tokens,
+    in_small_letters,
+    look_up,
+    open_table,
+    split_words,
+    word_hashes,
+)
 
 _NUMBER = r"[<>≤≥~]?\s*(\d{1,3}(?:[ ,\u202f\u00a0]\d{3})+|\d{1,6}(?:\.\d{1,3})?)"
 _BETWEEN = (
@@ -29,12 +40,11 @@ _ABOVE = r"(?:>|≥|above|over|greater than|more than)"
 _GROWTH = re.compile(
     rf"(?P<side>{_BELOW}|{_ABOVE})\s*(?:the\s+)?{_ORDINAL}\s*(?:per)?(?:centile|percentile)"
     r"|(?P<bare>\d{1,2}(?:\.\d)?)\s?(?:st|nd|rd|th)\s*(?:per)?centile"
-    r"|(?:SDS?|z[- ]?scores?)\s*(?:of|was|is|at|[:=])?\s*(?P<zsign>[-−–+])\s?(?P<z>\d(?:\.\d{1,2})?)\b"
-    rf"|(?P<sign>[-−–+])\s?(?P<sds>\d(?:\.\d{{1,2}})?)\s*(?:SDS?|standard deviations?|z)\b"
-    rf"|(?P<many>\d(?:\.\d{{1,2}})?)\s*(?:SDS?|standard deviations?)\s+(?P<way>{_BELOW}|{_ABOVE})",
-    re.IGNORECASE,
+    r"|(?:sds?|z[- ]?scores?)\s*(?:of|was|is|at|[:=])?\s*(?P<zsign>[-−–+])\s?(?P<z>\d(?:\.\d{1,2})?)\b"
+    rf"|(?P<sign>[-−–+])\s?(?P<sds>\d(?:\.\d{{1,2}})?)\s*(?:sds?|standard deviations?|z)\b"
+    rf"|(?P<many>\d(?:\.\d{{1,2}})?)\s*(?:sds?|standard deviations?)\s+(?P<way>{_BELOW}|{_ABOVE})"
 )
-_RANGE = re.compile(r"(?:st|nd|rd|th)?\s*(?:and|to|[-–])\s*(?:the\s+)?\Z", re.IGNORECASE)
+_RANGE = re.compile(r"(?:st|nd|rd|th)?\s*(?:and|to|[-–])\s*(?:the\s+)?\Z")
 _REACH = 60
 """Characters between the name of a measure and its place on a growth chart."""
 _MOST_IN_SENTENCE = 2000
@@ -67,12 +77,12 @@ def _limits() -> dict[str, tuple[_Limit, ...]]:
 @cache
 def _names() -> re.Pattern[str]:
     longest_first = sorted(_limits(), key=len, reverse=True)
-    return re.compile(rf"\b({'|'.join(map(re.escape, longest_first))})\b", re.IGNORECASE)
+    return re.compile(rf"\b({'|'.join(map(re.escape, longest_first))})\b")
 
 
 @cache
 def _value() -> re.Pattern[str]:
-    return re.compile(rf"{_BETWEEN}\s*[:=]?\s*{_NUMBER}{_UNIT}", re.IGNORECASE)
+    return re.compile(rf"{_BETWEEN}\s*[:=]?\s*{_NUMBER}{_UNIT}")
 
 
 @cache
@@ -82,46 +92,44 @@ def _anchors() -> tuple[Hashes, Ints]:
 
 
 @compiled
-def anchored(hashes: Hashes, shape: Ints, sentence: Ints, keys: Hashes, values: Ints) -> Ints:
-    """Sentences that hold a word a measure's name ends in, and a number after it, in order."""
-    found = np.empty(hashes.size, np.int32)
+def anchored(hashes: Hashes, shape: Ints, sentence: Ints, start: Ints, end: Ints, keys: Hashes, values: Ints) -> Ints:
+    """First character and end of the sentences that hold a word a measure's name ends in, and a number after it."""
+    found = np.empty((hashes.size, 2), np.int32)
     n = 0
+    first = 0
     unread = 0  # first word of this sentence that was not looked up; names are looked for only where a number follows
+    told = False
     for i in range(hashes.size):
         if i and sentence[i] != sentence[i - 1]:
-            unread = i
-        if not shape[i] & DIGITS or (n and found[n - 1] == sentence[i]):
-            continue
-        while unread < i:
-            unread += 1
-            if look_up(hashes[unread - 1], keys, values) >= 0:
-                found[n] = sentence[i]
+            first = unread = i
+            told = False
+        if told:
+            found[n - 1, 1] = end[i]
+        elif shape[i] & DIGITS:
+            while unread < i and not told:
+                told = look_up(hashes[unread], keys, values) >= 0
+                unread += 1
+            if told:
+                found[n, 0], found[n, 1] = start[first], end[i]
                 n += 1
-                break
     return found[:n].copy()
 
 
 def find_values(text: str, tokens: Tokens, sentence: Ints) -> list[Value]:
     """Values beyond their limits, in order."""
-    numbers = anchored(tokens.hash, tokens.shape, sentence, *_anchors())
-    if not numbers.size:
-        return []
     found: list[Value] = []
-    for number in numbers.tolist():
-        first = int(np.searchsorted(sentence, number, side="left"))
-        last = int(np.searchsorted(sentence, number, side="right")) - 1
-        begin, end = int(tokens.start[first]), int(tokens.end[last])
-        found.extend(_in_sentence(text, begin, min(end + 1, begin + _MOST_IN_SENTENCE)))
+    for begin, end in anchored(tokens.hash, tokens.shape, sentence, tokens.start, tokens.end, *_anchors()).tolist():
+        read = in_small_letters(text[begin : min(end + 1, begin + _MOST_IN_SENTENCE)])
+        found.extend(Value(begin + one.start, begin + one.end, one.hpo_id) for one in _in_sentence(read))
     return found
 
 
-def _in_sentence(text: str, begin: int, end: int) -> Iterator[Value]:
-    names = list(_names().finditer(text, begin, end))
-    if not names:
-        return
-    for name, after in zip(names, [*names[1:], None], strict=True):
-        limits = _limits()[name.group(1).lower()]
-        stop = min(end, after.start() if after else end)
+def _in_sentence(text: str) -> Iterator[Value]:
+    """Values of one sentence in small letters."""
+    names = list(_names().finditer(text))
+    for name, after in zip(names, [*names[1:], None], strict=False):
+        limits = _limits()[name.group(1)]
+        stop = after.start() if after else len(text)
         if limits[0].kind.startswith("growth"):
             place, side = _on_chart(text, name.end(), min(stop, name.end() + _REACH))
             if place and side:
@@ -129,7 +137,7 @@ def _in_sentence(text: str, begin: int, end: int) -> Iterator[Value]:
             continue
         value = _value().match(text, name.end(), stop)
         if value:
-            term = _beyond(float(re.sub(r"[^\d.]", "", value.group(1))), (value.group(2) or "").lower(), limits)
+            term = _beyond(float(re.sub(r"[^\d.]", "", value.group(1))), value.group(2) or "", limits)
             if term:
                 yield Value(name.start(), value.end(2) if value.group(2) else value.end(1), term)
 
@@ -152,7 +160,7 @@ def _side(place: re.Match[str]) -> str:
         return "below" if on < 3 else "above" if on > 97 else ""
     if place.group("side"):
         centile = float(place.group(2))
-        below = re.match(_BELOW, place.group("side"), re.IGNORECASE) is not None
+        below = re.match(_BELOW, place.group("side")) is not None
         return "below" if below and centile <= 3 else "above" if not below and centile >= 97 else ""
     deviations = float(place.group("sds") or place.group("z") or place.group("many"))
     if deviations < 2:
@@ -160,7 +168,7 @@ def _side(place: re.Match[str]) -> str:
     sign = place.group("sign") or place.group("zsign")
     if sign:
         return "above" if sign == "+" else "below"
-    return "below" if re.match(_BELOW, place.group("way"), re.IGNORECASE) else "above"
+    return "below" if re.match(_BELOW, place.group("way")) else "above"
 
 
 def _beyond(value: float, unit: str, limits: tuple[_Limit, ...]) -> str | None:

@@ -12,8 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import chain, compress
-from operator import itemgetter
+from itertools import chain, compress, repeat
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -200,9 +199,9 @@ class Explained(NamedTuple):
     """What the findings give these diseases."""
 
 
-def _mention_order(mention: Evidence) -> tuple[date, str, str, int, str, int, str]:
+def _mention_order(mention: Evidence) -> tuple[date, str, str, int, str, int, str, str]:
     moment = mention.event_time.isoformat() if mention.event_time else ""
-    place = (mention.start or -1, mention.hpo_id, mention.end or -1, mention.quote or "")
+    place = (mention.start or -1, mention.hpo_id, mention.end or -1, mention.quote or "", mention.origin)
     return (mention.known_night or date.max, moment, mention.source_id, *place)
 
 
@@ -425,26 +424,22 @@ class Ranker:
             np.array(listed, np.int32), len(present), self.knowledge.ancestor_start, self.knowledge.ancestor,
             self._marks, keep,
         )  # fmt: skip
-        mentions = chain(present.values(), negated.values())
-        found = [
-            Finding(term, place < len(present), mention)
-            for place, (term, mention, kept) in enumerate(zip(listed, mentions, keep.tolist(), strict=True))
-            if kept
-        ]
-        found.sort(key=itemgetter(0))
-        return found
+        states = chain(repeat(True, len(present)), repeat(False))
+        told = zip(listed, states, chain(present.values(), negated.values()), strict=False)
+        return list(map(Finding._make, sorted(compress(told, keep.tolist()))))  # no two are of one term
 
     def codes(self, findings: Sequence[Finding], evidence: Sequence[Evidence] = ()) -> Codes:
         """The findings as arrays. `evidence` is all there is of the patient: it says for what they are counted.
 
         Who is counted for a term is counted for all its ancestors.
         """
-        text = self._level["text"]
+        level, text = self._level, self._level["text"]
+        term, present, mentions = zip(*findings, strict=True) if findings else ((), (), ())
         return Codes(
-            np.array([finding.term for finding in findings], np.int32),
-            np.array([finding.present for finding in findings], np.bool_),
-            np.array([self._level.get(finding.mention.origin, text) for finding in findings], np.int64),
-            self._counted(evidence or [finding.mention for finding in findings]),
+            np.array(term, np.int32),
+            np.array(present, np.bool_),
+            np.array([level.get(mention.origin, text) for mention in mentions], np.int64),
+            self._counted(evidence or mentions),
         )
 
     def _counted(self, evidence: Sequence[Evidence]) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zebrawatch.evidence.abbreviations import Spans, resolve_senses, with_spelled_out
-from zebrawatch.evidence.assertion import FAMILY, NEGATED, RELATIVES, Judge, assertion_of
+from zebrawatch.evidence.assertion import FAMILY, NEGATED, RELATIVES, Judge, Rules, assertion_of, judge_spans
 from zebrawatch.evidence.compiled import compiled
 from zebrawatch.evidence.coordination import find_coordinated
 from zebrawatch.evidence.lexicon import BY_CONTEXT, CAPITALS, MARKS, OPPOSITE, Index, Lexicon
@@ -36,6 +36,7 @@ from zebrawatch.evidence.tokens import (
 )
 
 _A = word_hashes(["a"])[0]
+_MEASURED = -1
 _FAR = 64  # words; no finding is longer
 _ASSERTIONS = tuple(assertion_of(bits) for bits in range(32))
 _EXPERIENCERS = tuple("family" if bits & FAMILY else "patient" for bits in range(32))
@@ -109,15 +110,10 @@ class Recogniser:
         terms = self.lexicon.entry_term[spans[2]]
         if marks & BY_CONTEXT:
             spans, terms = resolve_senses(text, tokens, spans, self.lexicon)
-        first, last, entry = spans
-        opposite = self.lexicon.index.entries[entry, MARKS] & OPPOSITE if marks & OPPOSITE else None
-        if opposite is not None and not self.opposites:
-            plain = opposite == 0
-            first, last, terms, opposite = first[plain], last[plain], terms[plain], None
-        meaning, who = self.judge.meanings(tokens, sentence, first, last)
-        if opposite is not None:
-            meaning[opposite != 0] ^= NEGATED
-        named = self._mentions(tokens, sentence, first, last, terms, meaning, who)
+        if marks & OPPOSITE and not self.opposites:
+            plain = self.lexicon.index.entries[spans[2], MARKS] & OPPOSITE == 0
+            spans, terms = (spans[0][plain], spans[1][plain], spans[2][plain]), terms[plain]
+        named = self._mentions(tokens, sentence, spans, terms)
         if not measured:
             return named
         # "height below the 3rd centile" may be a name and a value at once: it is one mention
@@ -130,10 +126,8 @@ class Recogniser:
         kept = [value for value in values if value.hpo_id in known]
         first = np.searchsorted(tokens.end, [value.start for value in kept], side="right").astype(np.int32)
         last = (np.searchsorted(tokens.start, [value.end for value in kept], side="left") - 1).astype(np.int32)
-        meaning, who = self.judge.meanings(tokens, sentence, first, last)
-        meaning &= ~NEGATED  # a value that is written down was measured
         terms = np.array([known[value.hpo_id] for value in kept], np.int32)
-        found = self._mentions(tokens, sentence, first, last, terms, meaning, who)
+        found = self._mentions(tokens, sentence, (first, last, np.full_like(terms, _MEASURED)), terms)
         return [
             mention._replace(start=value.start, end=value.end, origin="measurement")
             for mention, value in zip(found, kept, strict=True)
@@ -143,14 +137,12 @@ class Recogniser:
     def _terms(self) -> dict[str, int]:
         return {term_id: index for index, term_id in enumerate(self.lexicon.hpo_ids)}
 
-    def _mentions(
-        self, tokens: Tokens, sentence: Ints, first: Ints, last: Ints, terms: Ints, meaning: Ints, who: Ints
-    ) -> list[Mention]:
-        if not first.size:
-            return []
-        start, end, begins, ends, bits, relative = columns_of(
-            tokens.start, tokens.end, sentence, first, last, meaning, who
-        ).tolist()
+    def _mentions(self, tokens: Tokens, sentence: Ints, spans: Spans, terms: Ints) -> list[Mention]:
+        judge = self.judge
+        start, end, begins, ends, bits, relative = judge_mentions(
+            tokens.start, tokens.end, tokens.gap, tokens.hash, sentence, *spans, self.lexicon.index.entries,
+            judge.sections.keys, judge.sections.values, judge.rules, judge.no_words, judge.yes_words,
+        ).tolist()  # fmt: skip
         ids = self.lexicon.hpo_ids
         columns = zip(
             start, end, [ids[term] for term in terms.tolist()], repeat("text"), [_ASSERTIONS[bit] for bit in bits],
@@ -231,14 +223,28 @@ def places_of(start: Ints, end: Ints, first: Ints, last: Ints, entry: Ints, entr
 
 
 @compiled
-def columns_of(start: Ints, end: Ints, sentence: Ints, first: Ints, last: Ints, meaning: Ints, who: Ints) -> Ints:
+def judge_mentions(
+    start: Ints, end: Ints, gap: Ints, hashes: Hashes, sentence: Ints, first: Ints, last: Ints, entry: Ints,
+    entries: Ints, heading_keys: Hashes, heading_values: Ints, rules: Rules, no_words: Hashes, yes_words: Hashes,
+) -> Ints:  # fmt: skip
     """Rows of what a mention holds in numbers: first and last character, those of its sentence, meaning, and relative
-    (-1 where it is not of the family, or none is told)."""
+    (-1 where it is not of the family, or none is told).
+
+    An entry of `_MEASURED` is a value that is written down: it was measured, so it is not denied.
+    """
+    meaning, who = judge_spans(
+        hashes, gap, sentence, first, last, heading_keys, heading_values, rules, no_words, yes_words
+    )
     out = np.empty((6, first.size), np.int32)
     out[2], out[3] = bounds_of(sentence[first], sentence, start, end)
     for k in range(first.size):
+        bits = meaning[k]
+        if entry[k] == _MEASURED:
+            bits &= ~NEGATED
+        elif entries[entry[k], MARKS] & OPPOSITE:
+            bits ^= NEGATED
         out[0, k], out[1, k] = start[first[k]], end[last[k]]
-        out[4, k], out[5, k] = meaning[k], who[k] if meaning[k] & FAMILY else -1
+        out[4, k], out[5, k] = bits, who[k] if bits & FAMILY else -1
     return out
 
 

@@ -404,6 +404,12 @@ def fold(word: str) -> str:
     return "".join(_folded(part) for part in word if _class_of(part) in (_LETTER, _DIGIT))
 
 
+def in_small_letters(text: str) -> str:
+    """The text in small letters, character by character, as an expression without regard to case reads it: places in
+    the one are places in the other."""
+    return text.replace("\u0130", "i").replace("\u0131", "i").replace("\u017f", "s").lower()
+
+
 def word_hashes(words: Sequence[str]) -> Hashes:
     """FNV-1a of folded words, over code points, as the tokeniser makes them. ValueError where one is not a single
     word."""
