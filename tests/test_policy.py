@@ -72,7 +72,8 @@ def test_each_entry_holds_from_its_night(tmp_path: Path) -> None:
     ("change", "sentence"),
     [
         (("threshold = 0.5", "threshold = 7"), "entry 1, threshold: input should be less than or equal to 1"),
-        (("threshold = 0.5", "treshold = 0.5"), "entry 1, threshold: it is missing"),
+        (("threshold = 0.5", "treshold = 0.5"), "entry 1, treshold: there is no such key; was threshold meant?"),
+        (("[[policy]]", "[[polcy]]"), "polcy: there is no such key; was policy meant?"),
         (('by = "Dr. Ada Okafor"', ""), "entry 1, by: it is missing"),
         (("from = 2025-01-11", "from = 2025-01-01"), "one a night"),
         (('"OMIM:154700"', '"marfan"'), "entry 2, suspended.1"),

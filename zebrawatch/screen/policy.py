@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -235,14 +236,16 @@ def _entry(entry: _Entry, path: Path, canonical: Mapping[str, str] | None) -> Po
 
 
 def _first_fault(error: ValidationError) -> str:
-    """The first mistake: which entry, which key, what is wrong."""
-    fault = error.errors(include_url=False)[0]
+    """The first mistake: which entry, which key, what is wrong; a misspelt key before the one it leaves missing."""
+    fault = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     place = [str(part + 1) if isinstance(part, int) else str(part) for part in fault["loc"]]
-    where = (
-        f"entry {place[1]}, {'.'.join(place[2:])}" if place[:1] == ["policy"] and len(place) > 2 else ".".join(place)
-    )
-    word = {"extra_forbidden": "there is no such key", "missing": "it is missing"}.get(fault["type"])
-    return f"{where}: {word or fault['msg'].lower()}"
+    in_entry = place[:1] == ["policy"] and len(place) > 2
+    where = f"entry {place[1]}, {'.'.join(place[2:])}" if in_entry else ".".join(place)
+    if fault["type"] == "extra_forbidden":
+        keys = [field.alias or name for name, field in (_Entry if in_entry else _File).model_fields.items()]
+        meant = get_close_matches(place[-1], keys, n=1)
+        return f"{where}: there is no such key" + (f"; was {meant[0]} meant?" if meant else "")
+    return f"{where}: {'it is missing' if fault['type'] == 'missing' else fault['msg'].lower()}"
 
 
 # -- what a change would have done -------------------------------------------------------------------------------------
