@@ -38,7 +38,6 @@ from zebrawatch.schemas import (
     PATIENTS,
     QUARANTINE,
     SUSPICIONS,
-    TABLES,
     Table,
 )
 from zebrawatch.timeline.lineage import Delivery, RawLine, lines_about
@@ -99,7 +98,6 @@ def rebuild(configuration: Configuration, lake: Lake, flag: FlagName, say: Calla
     session(settings.spark, lake.scratch)  # before the passing lake: Spark's own files must outlast it
     with _passing_lake(lake) as passing:
         run = _PatientRun(settings, passing, f"audit-{uuid.uuid4().hex[:8]}", nights, say)
-        _answers_as_stored(passing, lake)
         lines = _take_in(run, lake, names)
         faults = _screen_again(run, lake)
         rebuilt = {table.name: _rows(passing, table, subjects, flag.subject_id) for table in COMPARED}
@@ -146,13 +144,6 @@ def _passing_lake(lake: Lake) -> Iterator[Lake]:
         yield passing
     finally:
         shutil.rmtree(root, ignore_errors=True)
-
-
-def _answers_as_stored(passing: Lake, lake: Lake) -> None:
-    """A language model's answers are replayed from the lake, not asked for again."""
-    for name in ("llm_requests", "llm_responses"):
-        if name in TABLES and lake.exists(TABLES[name]):
-            (passing.tables / name).symlink_to((lake.tables / name).absolute())
 
 
 def _take_in(run: _PatientRun, lake: Lake, names: Iterable[str]) -> dict[str, SourceLine]:
@@ -220,7 +211,9 @@ def _screen_again(run: _PatientRun, lake: Lake) -> list[str]:
         return ["Scores and flags cannot be made again: a month's background is missing from the lake."]
     for table in (LLM_REQUESTS, LLM_RESPONSES):  # what a language model said is not asked again: its answers stand
         subjects = pc.unique(run.lake.arrow(PATIENTS, ["subject_id"])["subject_id"])
-        run.lake.write_rows(lake.arrow(table, rows=pc.field("subject_id").isin(subjects)), table, run.nights)
+        version = lake.published_versions().get(table.name)
+        answers = lake.arrow(table, version=version, rows=pc.field("subject_id").isin(subjects))
+        run.lake.write_rows(answers, table, run.nights)
     run.raised_elsewhere = _raised_elsewhere(run, lake)
     screen.flags(run)
     return []

@@ -17,6 +17,8 @@ import pytest
 import tiny_hospital
 from reasoning_charts import differential, disease
 
+from assets.audit import flag_named, rebuild
+from connectors import configuration
 from connectors.lake import Lake
 from connectors.made_llm_server import MadeLlmServer, made_body
 from pipelines.runner import RunFailed
@@ -170,6 +172,20 @@ def test_the_record_says_who_read_and_holds_figures_without_words(read: Lake) ->
     planted = [b"maria", b"ectopia lentis on both sides", b"Arachnodactyly.", b"Hearing loss since", RISING.encode()]
     written = [path for path in state.rglob("*") if path.is_file()]
     assert [(path.name, word) for path in written for word in planted if word in path.read_bytes()] == []
+
+
+def test_an_audit_makes_the_flag_again_from_the_stored_answers_and_asks_no_model(
+    read: Lake, server: MadeLlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZEBRAWATCH_LAKE__FOLDER", str(read.root))
+    monkeypatch.setenv("ZEBRAWATCH_SITE__KEY_FILE", str(read.root.parent / "site.key"))
+    (raised,) = rows(read, FLAGS, subject_id=MARIA, action="raise")
+    before = {name: read.digest(table) for name, table in TABLES.items()}
+    server.seen.clear()
+    told = rebuild(configuration.load(), read, flag_named(read, raised["episode_id"]), lambda _: None)
+    assert {one.table: one.verdict for one in told.compared} == {one.table: "same" for one in told.compared}
+    assert (told.not_rebuilt, dict(server.seen)) == ((), {})
+    assert {name: read.digest(table) for name, table in TABLES.items()} == before, "an audit changes nothing"
 
 
 def test_nights_one_by_one_and_a_killed_run_ask_nothing_twice_and_give_the_same(
