@@ -74,9 +74,8 @@ def llm_responses(run: NightRun) -> dict[str, Any]:
     if not keys:
         _write(run, LLM_RESPONSES, [])
         return {"arm": _arm(run), "llm_read": 0}
-    folder = run.lake.root / "reasoning"
-    earlier, recovered = _stored(run, keys, folder)
-    door = _door(run, laid_out.settings, folder)
+    earlier, recovered = _stored(run, keys, run.lake.batches)
+    door = _door(run, laid_out.settings, run.lake.batches)
     outcome = read(
         laid_out.plans, laid_out.charts, laid_out.settings, resolver=Resolver(disease_names(run.knowledge)),
         complete=_complete(door, recovered), answered=earlier,

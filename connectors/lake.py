@@ -79,6 +79,7 @@ class Lake:
         self.knowledge = root / "knowledge"
         self.reports = root / "reports"
         self.scratch = root / "scratch"
+        self.batches = root / "reasoning"
 
     @classmethod
     def open(cls, root: Path, *, create: bool = False, published: bool = False, older: bool = False) -> Lake:
@@ -482,6 +483,7 @@ class Lake:
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(mode=0o700)
         self._forget_unfinished_pulls(keep_hours)
+        self._forget_unfinished_batches(keep_hours)
         kept: dict[str, set[int]] = {}
         for night in self.nights():
             for name, version in night.versions.items():
@@ -510,6 +512,16 @@ class Lake:
         unfinished = [fetch for fetch in fetches if not (fetch / ".published").exists()]
         for folder in (*self.raw.glob(".arriving-*"), *self.raw.glob(".*.partial"), *unfinished):
             if folder.is_dir() and folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder)
+
+    def _forget_unfinished_batches(self, keep_hours: int) -> None:
+        """Delete what a killed batch of the reasoning arm left (charts, answers) `keep_hours` after its last answer.
+
+        A run that asks the same again takes its answers and deletes it; one with other settings never does.
+        """
+        oldest = time.time() - keep_hours * 3600
+        for folder in self.batches.glob("*"):
+            if folder.is_dir() and all(file.stat().st_mtime < oldest for file in (folder, *folder.iterdir())):
                 shutil.rmtree(folder)
 
     def migrate(self) -> tuple[int, int]:

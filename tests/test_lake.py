@@ -538,6 +538,19 @@ def test_garbage_collection_takes_what_fetches_left_unfinished(lake: Lake) -> No
     assert sorted(path.name for path in lake.raw.iterdir()) == [".smart-fetch-1", "2025-01-01-abc"]
 
 
+def test_garbage_collection_takes_batches_that_were_killed_and_never_asked_again(lake: Lake) -> None:
+    long_ago, still_answering = lake.batches / "long-ago", lake.batches / "still-answering"
+    for batch in (long_ago, still_answering):
+        batch.mkdir(parents=True)
+        (batch / "requests.jsonl").write_text("a chart")
+        (batch / "answers.jsonl").write_text("an answer")
+        for path in (batch / "requests.jsonl", batch / "answers.jsonl", batch):
+            os.utime(path, (0, 0))
+    os.utime(still_answering / "answers.jsonl")
+    lake.collect_garbage(keep_hours=1)
+    assert [path.name for path in lake.batches.iterdir()] == ["still-answering"]
+
+
 def test_rows_in_memory_replace_their_nights_wherever_these_stand(tmp_path: Path) -> None:
     """No Spark needed: what the reasoning arm writes, and nothing on most nights."""
     lake = Lake.open(tmp_path / "lake", create=True)
