@@ -3,8 +3,8 @@
 Two readings. *Shared head*: what stands before the conjunction borrows the words after the last conjunct. *Shared
 beginning*: what stands after it borrows the words before the first conjunct. A reading counts only where the conjunct
 that borrows is no finding by itself (so "fever and joint pain" gives no "fever pain"), the conjunct beside it makes a
-finding in the same way, and what borrows a beginning is not itself the beginning of something ("short stature and ear
-anomalies" gives no "short ear"). By a comma alone only a word that describes borrows a head, and only where nothing
+finding in the same way, what borrows a beginning is not itself the beginning of something ("short stature and ear
+anomalies" gives no "short ear"), and no finding of its own stands between the two. By a comma alone only a word that describes borrows a head, and only where nothing
 stands before it that it may describe: "low-set, posteriorly rotated ears", not "hair sparse, thin eyebrows".
 """
 
@@ -265,7 +265,10 @@ def _borrow_beginning(
     dropped = left
     length = 0
     while at > 0 and at > k - _LONGEST_CHAIN and words.sentence[at] == words.sentence[k]:
-        if _part(at, read) == _JOINS:
+        joins = _part(at, read) == _JOINS
+        if (joins or words.gap[at] & (COMMA | SLASH)) and _entry_of(at, dropped, 1, 0, read, index) >= 0:
+            break  # a finding of its own stands between: "thumb duplication, short stature, broad nose"
+        if joins:
             at -= 1
             length = 0
             dropped = at
