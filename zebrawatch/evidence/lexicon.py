@@ -217,6 +217,10 @@ CAPITAL_A = "aacapitala"
 """Stands for a capital A inside a phrase (`type A brachydactyly`, `vitamin A deficiency`), which is no article."""
 
 
+INBORN = "congenital"
+"""May be left out of what is written, but is not understood where it is not: "hip problems" are not inborn."""
+
+
 def _is_adjective(word: str) -> bool:
     return len(word) > 4 and word.endswith(("al", "ic", "ar", "ous", "ary", "ing", "ive"))
 
@@ -355,6 +359,7 @@ class _Builder:
             fresh_class = (
                 (len(loose) > 1 or len(bag) == 1 == len(loose))
                 and not mark & CAPITALS
+                and INBORN not in bag
                 and classes.setdefault(class_key, entry) == entry
             )
             if known != entry and not fresh_class:
