@@ -86,16 +86,15 @@ class PlainMatcher:
             loose = [word for word in words if self.roles.get(word) != VAGUE]
             kin = self.families.of(loose[0]) if len(loose) == 1 else None
             entry = Entry(phrase.term, len(words), marks, kin)
-            stems, classes = bag_of([made.stems.of(w) for w in words]), bag_of([made.classes.of(w) for w in loose])
+            stems = bag_of([made.stems.of(w) for w in words])
             known = stems in self.by_stems
-            by_class = (len(loose) > 1 or len(words) == 1 == len(loose)) and not marks & CAPITALS
-            fresh = by_class and classes not in self.by_classes
-            if fresh:
-                self.by_classes[classes] = entry
+            bags = made._class_bags(words, marks)
+            fresh = [key for bag in bags if (key := bag_of([made.classes.of(w) for w in bag])) not in self.by_classes]
+            self.by_classes |= dict.fromkeys(fresh, entry)
             if not known:
                 self.by_stems[stems] = entry
             if not known or fresh:
-                for word in words:
+                for word in {*words, *(word for bag in bags for word in bag)}:
                     self.longest[made.classes.of(word)] = max(self.longest[made.classes.of(word)], len(words))
 
     def role(self, word: str | None) -> int:

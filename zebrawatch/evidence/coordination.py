@@ -4,8 +4,9 @@ Two readings. *Shared head*: what stands before the conjunction borrows the word
 beginning*: what stands after it borrows the words before the first conjunct. A reading counts only where the conjunct
 that borrows is no finding by itself (so "fever and joint pain" gives no "fever pain"), the conjunct beside it makes a
 finding in the same way, what borrows a beginning is not itself the beginning of something ("short stature and ear
-anomalies" gives no "short ear"), and no finding of its own stands between the two. By a comma alone only a word that describes borrows a head, and only where nothing
-stands before it that it may describe: "low-set, posteriorly rotated ears", not "hair sparse, thin eyebrows".
+anomalies" gives no "short ear"), and no finding of its own stands between the two. By a comma alone only a word that
+describes borrows a head, and only where nothing stands before it that it may describe: "low-set, posteriorly rotated
+ears", not "hair sparse, thin eyebrows".
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from zebrawatch.evidence.lexicon import (
     LINK,
     MARKS,
     MODIFIER,
+    NOTHING,
     ROLE_BITS,
     SIZE,
     STEM,
@@ -86,7 +88,7 @@ def _entry_of(a1: int, b1: int, a2: int, b2: int, read: Hashes, index: Index) ->
                 loose += read[CLASS, at] != np.uint64(0)
     entries = index.entries
     entry = sifted(stems, index.sieve, index.keys, index.values)
-    if entry >= 0 and count == entries[entry, SIZE] and not entries[entry, MARKS] & CAPITALS:
+    if entry >= 0 and count == entries[entry, SIZE] and not entries[entry, MARKS] & (CAPITALS | NOTHING):
         return entry
     if classes == np.uint64(0):
         return -1

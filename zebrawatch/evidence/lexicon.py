@@ -12,7 +12,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +56,7 @@ WITH_COMMA = 2
 WITH_JOINT = 4
 OPPOSITE = 8  # names the normal state: its term is negated
 BY_CONTEXT = 16  # an abbreviation whose sense must show elsewhere in the text
+NOTHING = 32  # reads like a finding and is none: "little finger"
 
 MAX_WORDS = 12
 _RANKS = {"EXACT": 1, "RELATED": 3, "NARROW": 4, "BROAD": 5}
@@ -170,9 +171,9 @@ class _Groups:
 def _phrases(ontology: Ontology, roots: Sequence[str]) -> tuple[list[str], list[Phrase]]:
     ids = sorted(set().union(*(ontology.descendants(root) for root in roots if root in ontology.terms)))
     place = {term_id: index for index, term_id in enumerate(ids)}
-    stopped, stopped_for = _stop_list(ontology)
+    stopped, stopped_for, nothing = _stop_list(ontology)
     senses = _senses(ontology)
-    found: list[Phrase] = []
+    found = [Phrase(text, 0, -1, NOTHING) for text in nothing]  # of no term; before any wording of the same words
     for term_id in ids:
         term = ontology.terms[term_id]
         wordings = [(term.name, 0)] + [(s.text, _RANKS[s.scope] + (s.kind == "layperson")) for s in term.synonyms]
@@ -195,14 +196,17 @@ def _phrases(ontology: Ontology, roots: Sequence[str]) -> tuple[list[str], list[
     return ids, found
 
 
-def _stop_list(ontology: Ontology) -> tuple[set[str], set[tuple[str, str]]]:
-    everywhere, for_term = set(), set()
+def _stop_list(ontology: Ontology) -> tuple[set[str], set[tuple[str, str]], list[str]]:
+    """Wordings stopped for every term, wordings stopped for one, and phrases that are no finding."""
+    everywhere, for_term, nothing = set(), set(), []
     for row in rows("stop_list.tsv"):
         if row["hpo_id"] == "*":
             everywhere.add(row["phrase"])
+        elif row["hpo_id"] == "-":
+            nothing.append(row["phrase"])
         else:
             for_term.add((row["phrase"], ontology.resolve(row["hpo_id"]) or row["hpo_id"]))
-    return everywhere, for_term
+    return everywhere, for_term, nothing
 
 
 def _is_abbreviation(text: str) -> bool:
@@ -217,6 +221,8 @@ CAPITAL_A = "aacapitala"
 """Stands for a capital A inside a phrase (`type A brachydactyly`, `vitamin A deficiency`), which is no article."""
 
 
+OF_FORM = ("morphology", "anomaly", "malformation", "malformed", "defect", "defective", "deformity", "deformed")
+"""An entry with one of these tells of form: a disease or a problem of the organ is not meant by it."""
 INBORN = "congenital"
 """May be left out of what is written, but is not understood where it is not: "hip problems" are not inborn."""
 
@@ -354,21 +360,19 @@ class _Builder:
             entry = len(terms)
             key = sum(self.stem_hashes[word] for word in bag) & ((1 << 64) - 1)
             known = stems.setdefault(key, entry)
-            loose = [word for word in bag if self.roles.get(word) != VAGUE]
-            class_key = sum(self.class_hashes[word] for word in loose) & ((1 << 64) - 1)
-            fresh_class = (
-                (len(loose) > 1 or len(bag) == 1 == len(loose))
-                and not mark & CAPITALS
-                and INBORN not in bag
-                and classes.setdefault(class_key, entry) == entry
-            )
+            bags = self._class_bags(bag, mark)
+            fresh_class = False
+            for class_bag in bags:
+                class_key = sum(self.class_hashes[word] for word in class_bag) & ((1 << 64) - 1)
+                fresh_class |= classes.setdefault(class_key, entry) == entry
             if known != entry and not fresh_class:
                 continue
             terms.append(phrase.term)
             sizes.append(len(bag))
             marks.append(mark)
+            loose = self._loose(bag)
             families.append(place[self.families.of(loose[0])] if len(loose) == 1 else -1)
-            for word in bag:
+            for word in {*bag, *chain.from_iterable(bags)}:
                 group = self.classes.of(word)
                 longest[group] = max(longest[group], len(bag))
         surfaces = [*words, *spelled]
@@ -394,6 +398,24 @@ class _Builder:
             abbreviations=self.abbreviations,
         )
 
+    def _loose(self, bag: Sequence[str]) -> list[str]:
+        return [word for word in bag if self.roles.get(word) != VAGUE]
+
+    def _class_bags(self, bag: Sequence[str], mark: int) -> list[list[str]]:
+        """The words by whose classes an entry may be found: its own without vague ones.
+
+        One of an abnormality in general or of function is found by words of form and of function alike.
+        """
+        loose = self._loose(bag)
+        if mark & (CAPITALS | NOTHING) or INBORN in bag or not (len(loose) > 1 or len(bag) == len(loose) == 1):
+            return []
+        stems = {self.stems.of(word) for word in bag}
+        if len(loose) == 1 or any(self.stems.of(word) in stems for word in OF_FORM):
+            return [loose]
+        other = {self.classes.of("abnormality"): "disorder", self.classes.of("disorder"): "abnormality"}
+        also = [other.get(self.classes.of(word), word) for word in loose]
+        return [loose] if also == loose else [loose, also]
+
     def _row(
         self, word: str, place: dict[str, int], longest: dict[str, int], hashes: dict[str, int]
     ) -> tuple[int, int, int, int]:
@@ -411,9 +433,10 @@ class _Builder:
 
     def _together(self, entries: Sequence[tuple[list[str], Phrase, int]], hashes: dict[str, int]) -> set[int]:
         """Sums of the groups' hashes of any two words that stand in one entry."""
-        group = {word: self._group_hash(word, hashes) for bag, _, _ in entries for word in bag}
-        pairs = {pair for bag, _, _ in entries for pair in combinations(sorted({group[w] for w in bag}), 2)}
-        twice = {(group[w], group[w]) for bag, _, _ in entries if len(set(map(group.get, bag))) < len(bag) for w in bag}
+        bags = [each for bag, _, mark in entries for each in (bag, *self._class_bags(bag, mark)[1:])]
+        group = {word: self._group_hash(word, hashes) for bag in bags for word in bag}
+        pairs = {pair for bag in bags for pair in combinations(sorted({group[w] for w in bag}), 2)}
+        twice = {(group[w], group[w]) for bag in bags if len(set(map(group.get, bag))) < len(bag) for w in bag}
         return {(one + other) & ((1 << 64) - 1) for one, other in pairs | twice}
 
     def _hash(self, word: str, groups: _Groups, none: tuple[int, ...], hashes: dict[str, int], salt: int) -> int:

@@ -19,7 +19,7 @@ from zebrawatch.evidence.abbreviations import Spans, resolve_senses, with_spelle
 from zebrawatch.evidence.assertion import FAMILY, NEGATED, RELATIVES, Judge, Rules, assertion_of, judge_spans
 from zebrawatch.evidence.compiled import compiled
 from zebrawatch.evidence.coordination import find_coordinated
-from zebrawatch.evidence.lexicon import BY_CONTEXT, CAPITALS, MARKS, OPPOSITE, Index, Lexicon
+from zebrawatch.evidence.lexicon import BY_CONTEXT, CAPITALS, MARKS, NOTHING, OPPOSITE, Index, Lexicon
 from zebrawatch.evidence.matching import find_hits, keep_longest, read_words
 from zebrawatch.evidence.measurements import Value, find_values
 from zebrawatch.evidence.sentences import SHORTENED, bounds_of, split_sentences
@@ -198,9 +198,10 @@ def read_note(
     mark_capital_a(words, hashes, a_hash, capital_a)
     read = read_words(word, index.words)
     first, last, entry, level = find_hits(words, read, index)
-    if not nested:
-        keep = keep_longest(first, last, level, start, end)
-        first, last, entry = first[keep], last[keep], entry[keep]
+    keep = np.ones(first.size, np.bool_) if nested else keep_longest(first, last, level, start, end)
+    for k in range(keep.size):
+        keep[k] = keep[k] and not index.entries[entry[k], MARKS] & NOTHING
+    first, last, entry = first[keep], last[keep], entry[keep]
     more_first, more_last, more_entry, core = find_coordinated(words, read, index)
     if core.size:
         first, last, entry = _merge(first, last, entry, more_first, more_last, more_entry, core)

@@ -59,7 +59,8 @@ _LOOSE_FAMILIES = [
     ("aph", "aphy"), ("ility", "ile"), ("ia", "ics"),
 ]  # fmt: skip
 _NO_KIN = frozenset({"affect", "affects", "affected", "affecting", "collect", "collecting", "collection",
-                     "involve", "involved", "involves", "involving", "involvement"})  # fmt: skip
+                     "involve", "involved", "involves", "involving", "involvement",
+                     "extreme", "extremely", "extremity"})  # fmt: skip
 _SHORTEST_STEM = 5
 _SHORTEST_STEM_OF_LONG_ENDINGS = 4
 
