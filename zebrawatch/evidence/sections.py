@@ -28,6 +28,8 @@ from zebrawatch.evidence.tokens import (
 )
 
 _MEANINGS = {"none": 0, "hypothetical": 4, "historical": 8, "family": 16}  # as in zebrawatch.evidence.assertion
+HEADING = 1 << 12
+"""The bit of a word of a heading, beside those of a meaning: headings say where findings stand, and trigger nothing."""
 _LONGEST_HEADING = 6
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
@@ -41,7 +43,7 @@ class Sections:
 
     def of(self, tokens: Tokens, sentence: Ints) -> Ints:
         """What each word's section says, as bits of a meaning."""
-        return mark_sections(tokens.hash, tokens.gap, sentence, self.keys, self.values)
+        return mark_sections(tokens.hash, tokens.gap, sentence, self.keys, self.values) & ~HEADING
 
 
 @inlined
@@ -72,7 +74,7 @@ def _heading_at(i: int, hashes: Hashes, gap: Ints, keys: Hashes, values: Ints) -
 
 @compiled
 def mark_sections(hashes: Hashes, gap: Ints, sentence: Ints, keys: Hashes, values: Ints) -> Ints:
-    """Meaning of the section each word stands in; heading words themselves say nothing."""
+    """Meaning of the section each word stands in; heading words themselves are marked and say nothing."""
     n = hashes.size
     meaning = np.zeros(n, np.int32)
     current = 0
@@ -84,7 +86,7 @@ def mark_sections(hashes: Hashes, gap: Ints, sentence: Ints, keys: Hashes, value
             if size:
                 current = found
                 heading_until = i + size - 1
-        meaning[i] = 0 if i <= heading_until else current
+        meaning[i] = HEADING if i <= heading_until else current
     return meaning
 
 
