@@ -167,6 +167,20 @@ def test_a_single_abnormality_is_told_from_a_sustained_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("rate", "born", "assertion"),
+    [
+        (150, date(2024, 3, 1), "negated"),  # a pulse of 150 is ordinary at two months,
+        (150, date(2022, 3, 1), "present"),  # too fast at two years,
+        (120, date(2014, 3, 1), "present"),  # and 120 too fast at ten
+        (95, date(2014, 3, 1), "negated"),
+    ],
+)
+def test_a_childs_pulse_is_judged_by_age(rate: float, born: date, assertion: str) -> None:
+    pulse = EventFields("LOINC//8867-4", "Heart rate", rate, None, "/min", time=datetime(2024, 5, 1))
+    assert terms(findings_of_value(pulse, born)) == [("HP:0001649", assertion)]
+
+
+@pytest.mark.parametrize(
     ("event", "direction"),
     [
         (EventFields("LOINC//2157-6", numeric_value=900, interpretation="H*"), "high"),
