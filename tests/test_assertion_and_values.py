@@ -125,6 +125,7 @@ def packaged_labels() -> dict[str, str]:
 
 
 CK = "Elevated circulating creatine kinase concentration"
+LVEF = "Reduced left ventricular ejection fraction"
 
 
 @pytest.mark.parametrize(
@@ -165,6 +166,8 @@ CK = "Elevated circulating creatine kinase concentration"
         ("Ht <3rd %ile, wt 10th %ile.", [("Ht <3rd %ile", "Short stature")]),
         ("Ht z = -2.8.", [("Ht z = -2.8", "Short stature")]),
         ("Birth weight 1.8 kg (<3rd centile).", [("Birth weight 1.8 kg (<3rd centile", "Small for gestational age")]),
+        ("LVEF 25%, QTc 520 ms.", [("LVEF 25%", LVEF), ("QTc 520", "Prolonged QT interval")]),
+        ("LVEF 62%, QTc 430 ms. Ejection fraction 0.55.", []),
         # degrees Fahrenheit, and counts a microlitre
         ("Temperature 98.6 F.", []),
         ("Temp 98.4, pulse 80.", []),

@@ -22,7 +22,7 @@ _NUMBER = r"[<>≤≥~]?\s*(\d{1,3}(?:[ ,\u202f\u00a0]\d{3})+|\d{1,6}(?:\.\d{1,3
 _BETWEEN = (
     r"(?:\s+(?:was|is|of|at|level|count|concentration|value|today|measured|came back|result|peaked|score|full scale))*"
 )
-_UNIT = r"\s*(mmol/l|mg/dl|g/dl|g/l|iu/l|u/l|°\s?c|c\b|°\s?f|f\b|[x×]\s?10|k/[uµμ]l|/[uµμ]l|/mm3|/cumm)?"
+_UNIT = r"\s*(mmol/l|mg/dl|g/dl|g/l|iu/l|u/l|°\s?c|c\b|°\s?f|f\b|[x×]\s?10|k/[uµμ]l|/[uµμ]l|/mm3|/cumm|%)?"
 _ORDINAL = r"(\d{1,2}(?:\.\d)?)\s?(?:st|nd|rd|th)?"
 _BELOW = r"(?:<|≤|below|less than|under)"
 _ABOVE = r"(?:>|≥|above|over|greater than|more than)"
