@@ -69,6 +69,9 @@ def claims(text: str) -> dict[str, str]:
         ("+ fever, - cough, + rash", {"fever": "present", "cough": "negated", "rash": "present"}),
         ("Vomiting +, fever -, cough +.", {"vomiting": "present", "fever": "negated", "cough": "present"}),
         ("-seizures, -headache", {"seizures": "present", "headache": "present"}),  # may be bullets
+        ("Nystagmus (-)", {"nystagmus": "negated"}),
+        ("Seizures (+), ataxia (-).", {"seizures": "present", "ataxia": "negated"}),
+        ("Hypotonia?", {"hypotonia": "uncertain"}),
         # uncertain and hypothetical
         ("Hypotonia? Cataract (?), ataxia.", {"hypotonia": "uncertain", "cataract": "uncertain", "ataxia": "present"}),
         ("Fever? No. Rash? Yes. Seen.", {"fever": "negated", "rash": "present"}),
@@ -89,6 +92,10 @@ def claims(text: str) -> dict[str, str]:
         ("6 month history of ataxia.", {"ataxia": "present"}),
         ("History: boy with ataxia.", {"ataxia": "present"}),  # the heading of a request, not a past illness
         ("Ataxia which has resolved.", {"ataxia": "historical"}),
+        # a heading that is answered with nothing opens no section
+        ("FH - nil of note. Ataxia since he was two.", {"ataxia": "present"}),
+        ("PMH: none.\nAtaxia today.", {"ataxia": "present"}),
+        ("Family history: unremarkable for ataxia.", {"ataxia": "family: negated"}),
         # of whom
         ("Mother has epilepsy.", {"epilepsy": "mother: present"}),
         ("His maternal uncle had ataxia. He has a cough.", {"ataxia": "uncle: present", "cough": "present"}),

@@ -43,6 +43,7 @@ from zebrawatch.evidence.tokens import (
     Tokens,
     character_tables,
     code_points,
+    fenced,
     look_up,
     open_table,
     split_words,
@@ -622,7 +623,7 @@ class Judge:
         """(index of span, sum of meanings, relative) for every span that holds a word."""
         places = np.array(spans, np.int32).reshape(-1, 2)
         kept, meaning, who = judge_text(
-            code_points(text), *character_tables(), _EMPTY_KEYS, _EMPTY_VALUES, SHORTENED, places,
+            code_points(fenced(text)), *character_tables(), _EMPTY_KEYS, _EMPTY_VALUES, SHORTENED, places,
             self.sections.keys, self.sections.values, self.rules, self.no_words, self.yes_words,
         )  # fmt: skip
         return kept.tolist(), meaning.tolist(), who.tolist()

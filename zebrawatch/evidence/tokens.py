@@ -153,6 +153,15 @@ def character_tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
     return classes, folds
 
 
+_FENCE = "\n\nX"
+
+
+def fenced(text: str) -> str:
+    """The text with a word of its own after it where it ends in a sign: signs are read before a word, and
+    "nystagmus (-)" may be all there is."""
+    return text + _FENCE if text[-9:].rstrip(" \r\n.").endswith((")", "?", "-")) else text
+
+
 def code_points(text: str) -> npt.NDArray[np.uint32]:
     """The text as code points; lone surrogates, which JSON can carry, are kept."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
