@@ -210,6 +210,20 @@ def test_folded_words_are_what_the_tokeniser_reads(text: str) -> None:
         assert word
 
 
+@pytest.mark.parametrize(
+    ("british", "label"),
+    [
+        ("Low caeruloplasmin", "Decreased circulating ceruloplasmin concentration"),
+        ("Phaeochromocytoma", "Pheochromocytoma"),
+        ("Hydrocoele", "Hydrocele testis"),
+        ("Myelomeningocoele", "Myelomeningocele"),
+        ("Neutropaenia", "Neutropenia"),
+    ],
+)
+def test_british_spellings(british: str, label: str) -> None:
+    assert [ontology().label(one.hpo_id) for one in recogniser().find(british)] == [label]
+
+
 def test_every_label_is_found_in_its_own_text() -> None:
     """A sample of all labels, so that no class of name is lost without notice."""
     roots = ontology().descendants("HP:0000118")
