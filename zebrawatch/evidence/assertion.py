@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zebrawatch.evidence.compiled import borrowing, compiled, inlined
-from zebrawatch.evidence.sections import Sections, mark_sections, section_kinds
+from zebrawatch.evidence.sections import HEADING, Sections, mark_sections, section_kinds
 from zebrawatch.evidence.sentences import SHORTENED, split_sentences
 from zebrawatch.evidence.tables import rows
 from zebrawatch.evidence.tokens import (
@@ -32,14 +32,17 @@ from zebrawatch.evidence.tokens import (
     MINUS,
     NEWLINE,
     OPEN,
+    PLUS,
     QUESTION,
     SEMICOLON,
     SLASH,
+    SPACE,
     STOP,
     Hashes,
     Ints,
     character_tables,
     code_points,
+    fenced,
     look_up,
     open_table,
     split_words,
@@ -50,10 +53,15 @@ from zebrawatch.evidence.tokens import (
 # What a trigger says, as bits; a mention carries the sum.
 NEGATED, UNCERTAIN, HYPOTHETICAL, HISTORICAL, FAMILY = 1, 2, 4, 8, 16
 _ENDS, _CLAUSE, _PATIENT, _PSEUDO, _JOINT = 32, 64, 128, 256, 512
+_STATE = 1024
+"""A state told outright, most often a normal one: "no rash, tone normal" denies the rash and calls the tone normal."""
+_OF_WHOM = 2048
+"""Goes on about the relative just named: "his sister who has ataxia"."""
 _KINDS = {
     "negated": NEGATED, "uncertain": UNCERTAIN, "hypothetical": HYPOTHETICAL, "historical": HISTORICAL,
     "family": FAMILY,
     "stop": _ENDS, "clause": _CLAUSE, "patient": _PATIENT, "pseudo": _PSEUDO, "joint": _JOINT,
+    "state": _STATE, "whose": _ENDS | _OF_WHOM,
 }  # fmt: skip
 _BEFORE, _AFTER = 1, 2
 _SIDES = {"before": _BEFORE, "after": _AFTER, "both": _BEFORE | _AFTER, "-": 0}
@@ -63,6 +71,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _WALL = SEMICOLON | EMPTY_BOX
 _ANSWER = COLON | DASH | EQUALS | QUESTION | OPEN | MINUS
+_ITEM = COMMA | SEMICOLON | COLON | BULLET | NEWLINE | OPEN
 _ENDED = STOP | COMMA | SEMICOLON | NEWLINE | CLOSE | BLANK | DASH | SLASH
 _NEAR = 4  # a colon this close after a trigger opens its list: "denies the following: fever"
 _LONGEST_AFTER = 12  # words a trigger reaches back
@@ -98,7 +107,9 @@ _NO_FAMILY_PHRASES = (
     "no significant family history of|"
     "no one in the family has|nobody in the family has|negative family history of|negative family history for|"
     "family history is negative for|family history negative for|family history is unremarkable for|no relatives with|"
-    "no family members with|denies family history of|denies a family history of|denies any family history of"
+    "no family members with|nobody else in the family has|no one else in the family has|no one else in the family had|"
+    "no other family members have|no other family member has|no other relatives have|no other affected family members|"
+    "denies family history of|denies a family history of|denies any family history of"
 )
 _INFORMING = (
     "reports|reported|states|stated|says|said|notes|noted|noticed|notices|has noticed|had noticed|denies|denied|"
@@ -185,6 +196,8 @@ def _family_rules() -> Iterator[tuple[str, int, int, int]]:
                 yield f"{name} {verb}", _informant(verb), _BEFORE, -1
             for lead in _BEFORE_INFORMANT.split("|"):
                 yield f"{lead} {name}", _PSEUDO, 0, -1
+    for verb in _INFORMING.split("|"):  # "his mother, who has noticed ...": what follows is the patient's
+        yield f"who {verb}", _ENDS, 0, -1
 
 
 def _informant(verb: str) -> int:
@@ -311,12 +324,12 @@ def apply_rules(
     low = 0
     for t in range(trigger_first.size):
         bits = kind[t] & _MEANINGS
-        if not bits:
+        if not bits or section[trigger_first[t]] & section[trigger_last[t]] & HEADING:
             continue
         here = sentence[trigger_first[t]]
         while low < n_spans and sentence[span_first[low]] < here:
             low += 1
-        if side[t] & _BEFORE:
+        if side[t] & _BEFORE and not _answers(trigger_first[t], trigger_last[t], gap, hashes, no_words):
             _act_forward(
                 t,
                 bits,
@@ -333,7 +346,9 @@ def apply_rules(
                 meaning,
                 who,
             )
-        if side[t] & _AFTER:
+        # "normal power, absent ankle jerks": what begins an item of a list says nothing about the item before
+        begins = side[t] & _BEFORE and bits == NEGATED and gap[trigger_first[t]] & COMMA
+        if side[t] & _AFTER and not begins:
             _act_backward(
                 t,
                 bits,
@@ -351,19 +366,32 @@ def apply_rules(
                 who,
             )
     for s in range(n_spans):
-        _act_around(s, gap, section, hashes, span_first, span_last, no_words, yes_words, meaning)
+        _act_around(s, gap, sentence, section, hashes, span_first, span_last, no_words, yes_words, meaning)
     return meaning, who
+
+
+@borrowing
+def _answers(first: int, last: int, gap: Ints, hashes: Hashes, no_words: Hashes) -> bool:
+    """Whether a trigger is the answer of a list ("fever no, cough yes"): a single word before a comma, which says
+    nothing about what follows."""
+    if first != last or last + 1 >= gap.size or gap[last + 1] & COMMA == 0:
+        return False
+    found = False
+    for word in no_words:  # no array may be made here (see compiled.py)
+        found = found or hashes[last] == word
+    return found
 
 
 @borrowing
 def _reach_forward(
     t: int, bits: int, here: int, gap: Ints, sentence: Ints, trigger_first: Ints, trigger_last: Ints, kind: Ints
-) -> int:
-    """Last word a trigger reaches to its right."""
+) -> tuple[int, bool]:
+    """Last word a trigger reaches to its right, and whether a finding that goes on beyond it lies outside."""
     n = sentence.size
     at = trigger_last[t] + 1
     next_trigger = t + 1
     listed = False
+    denies = bits & NEGATED and bits & FAMILY == 0
     while at < n and sentence[at] == here:
         if gap[at] & _WALL:
             break
@@ -377,18 +405,30 @@ def _reach_forward(
             other = kind[next_trigger]
             if other & _JOINT:
                 listed = True
-            if other & _ENDS:
+            if other & _ENDS and not (bits & FAMILY and other & _OF_WHOM):
                 break
+            # "no rash, tone normal", "no clonus, reflexes absent": the list of what is denied has ended with the item
+            # before; "no rash or absent reflexes" goes on.
+            joined = _follows_joint(next_trigger, trigger_first, trigger_last, kind)
+            if denies and listed and (other & _STATE or (other & NEGATED and not joined)):
+                return int(at - 1), True
             if other & _CLAUSE and listed and not bits & HYPOTHETICAL:
                 break
             if other & _PATIENT and bits & FAMILY:
                 break
             if bits & FAMILY == 0 and other & FAMILY and listed:
                 break
-            if bits & NEGATED and bits & FAMILY == 0 and other & (HYPOTHETICAL | HISTORICAL) and listed:
+            if denies and other & (HYPOTHETICAL | HISTORICAL) and listed:
                 break
         at += 1
-    return int(at - 1)
+    return int(at - 1), False
+
+
+@borrowing
+def _follows_joint(trigger: int, trigger_first: Ints, trigger_last: Ints, kind: Ints) -> bool:
+    """Whether an "and" or "or" stands right before a trigger."""
+    before = trigger - 1
+    return bool(before >= 0 and trigger_last[before] == trigger_first[trigger] - 1 and kind[before] & _JOINT)
 
 
 @borrowing
@@ -397,13 +437,14 @@ def _act_forward(
     kind: Ints,
     relative: Ints, span_first: Ints, span_last: Ints, meaning: Ints, who: Ints,
 ) -> None:  # fmt: skip
-    reach = _reach_forward(t, bits, here, gap, sentence, trigger_first, trigger_last, kind)
+    reach, whole = _reach_forward(t, bits, here, gap, sentence, trigger_first, trigger_last, kind)
     s = low
     while s < span_first.size and sentence[span_first[s]] == here:
-        if span_first[s] > trigger_first[t] and span_last[s] > trigger_last[t] and span_first[s] <= reach:
+        within = span_last[s] <= reach if whole else span_first[s] <= reach
+        if within and span_first[s] > trigger_first[t] and span_last[s] > trigger_last[t]:
             meaning[s] |= bits
-            if relative[t] >= 0 and who[s] < 0:
-                who[s] = relative[t]
+            if relative[t] >= 0:
+                who[s] = relative[t]  # the relative named last before a finding is the nearest
         s += 1
     # A headed list: the trigger closes its line with a colon and bullets follow.
     at = trigger_last[t] + 1
@@ -436,43 +477,96 @@ def _act_backward(
         at -= 1
         while previous >= 0 and trigger_last[previous] > at:
             previous -= 1
-        if previous >= 0 and trigger_last[previous] == at and kind[previous] & _ENDS:
+        ends = _ENDS | FAMILY if bits & FAMILY else _ENDS  # "epilepsy in his mother and ataxia in his sister"
+        if previous >= 0 and trigger_last[previous] == at and kind[previous] & ends:
             at += 1
             break
     s = low
     while s < span_first.size and sentence[span_first[s]] == here:
         if span_last[s] < trigger_first[t] and span_first[s] >= at:
             meaning[s] |= bits
-            if relative[t] >= 0 and who[s] < 0:
+            if relative[t] >= 0:
                 who[s] = relative[t]
         s += 1
 
 
 @borrowing
 def _act_around(
-    s: int, gap: Ints, section: Ints, hashes: Hashes, span_first: Ints, span_last: Ints, no_words: Hashes,
-    yes_words: Hashes,
-    meaning: Ints,
+    s: int, gap: Ints, sentence: Ints, section: Ints, hashes: Hashes, span_first: Ints, span_last: Ints,
+    no_words: Hashes, yes_words: Hashes, meaning: Ints,
 ) -> None:  # fmt: skip
     """Section, templates and signs that touch the span."""
     first, after = span_first[s], span_last[s] + 1
-    meaning[s] |= section[first]
+    meaning[s] |= section[first] & ~HEADING
     if gap[first] & DOUBT:
         meaning[s] |= UNCERTAIN
     if gap[first] & EMPTY_BOX:
         meaning[s] |= HYPOTHETICAL
+    minus = gap[first] & MINUS or (gap[first] & DASH and gap[first] & COMMA)
+    if minus and gap[first] & (PLUS | STOP) == 0 and _signs_stand_before(first, gap, sentence):
+        meaning[s] |= NEGATED
     if after >= gap.size:
         return
     between = gap[after]
-    if between & MINUS and between & OPEN:
+    if _signed_away(between, after, gap, sentence):
         meaning[s] |= NEGATED
-    if between & _ANSWER and (after + 1 >= gap.size or gap[after + 1] & _ENDED):
+    if between & QUESTION and (between & OPEN or gap[first] & _ITEM or sentence[first - 1] != sentence[first]):
+        meaning[s] |= UNCERTAIN  # "Hypotonia?" alone asks; an answer after it is read below
+    ends = after + 1 >= gap.size or gap[after + 1] & _ENDED
+    if ends and between & _ANSWER:
         for word in no_words:
             if hashes[after] == word:
-                meaning[s] |= NEGATED
+                meaning[s] = (meaning[s] | NEGATED) & ~UNCERTAIN
         for word in yes_words:
             if hashes[after] == word:
-                meaning[s] &= ~(NEGATED | HYPOTHETICAL)
+                meaning[s] &= ~(NEGATED | HYPOTHETICAL | UNCERTAIN)
+    elif ends and between == SPACE:  # "fever no, cough yes"
+        if hashes[after] == no_words[0]:
+            meaning[s] |= NEGATED
+        elif hashes[after] == yes_words[0]:
+            meaning[s] &= ~(NEGATED | HYPOTHETICAL)
+
+
+@borrowing
+def _signed_away(between: int, after: int, gap: Ints, sentence: Ints) -> bool:
+    """Whether a minus after a finding denies it: "seizures (-)", or "vomiting +, fever -," in a line that has both
+    signs."""
+    if between & MINUS and between & OPEN:
+        return between & BULLET == 0 and not _signs_stand_before(after - 1, gap, sentence)
+    if between & DASH == 0 or between & (COMMA | SEMICOLON | STOP) == 0:
+        return False
+    at = after - 1
+    while at > 0 and sentence[at] == sentence[after - 1]:
+        if gap[at] & PLUS and gap[at] & (COMMA | SEMICOLON):
+            return True
+        at -= 1
+    return False
+
+
+@inlined
+def _opens_line(gap: int) -> bool:
+    """Whether a sign in the gap before a sentence belongs to it, and not to the end of the sentence before."""
+    return bool(gap & STOP == 0 and (gap & NEWLINE == 0 or gap & BULLET or gap & OPEN == 0))
+
+
+@borrowing
+def _signs_stand_before(word: int, gap: Ints, sentence: Ints) -> bool:
+    """Whether the signs of a word's sentence stand before the findings ("(+) headache, (-) photophobia"; "+fever,
+    -cough"): the first sign opens the sentence or follows a colon. Hyphens alone may be bullets, so a plus or a
+    bracket has to be among them."""
+    begin = word
+    while begin > 0 and sentence[begin - 1] == sentence[word]:
+        begin -= 1
+    opened = False
+    at = begin
+    while at < gap.size and sentence[at] == sentence[word]:
+        sign = gap[at] & (PLUS | MINUS)
+        if sign and (gap[at] & COLON or at == 0 or (at == begin and _opens_line(gap[at]))):
+            opened = True
+        if opened and sign and gap[at] & (PLUS | OPEN):
+            return True
+        at += 1
+    return False
 
 
 @compiled
@@ -519,7 +613,7 @@ class Judge:
         """(index of span, sum of meanings, relative) for every span that holds a word."""
         places = np.array(spans, np.int32).reshape(-1, 2)
         kept, meaning, who = judge_text(
-            code_points(text), *character_tables(), _EMPTY_KEYS, _EMPTY_VALUES, SHORTENED, places,
+            code_points(fenced(text)), *character_tables(), _EMPTY_KEYS, _EMPTY_VALUES, SHORTENED, places,
             self.sections.keys, self.sections.values, self.rules, self.no_words, self.yes_words,
         )  # fmt: skip
         return kept.tolist(), meaning.tolist(), who.tolist()

@@ -66,11 +66,23 @@ class CodeMap:
     def term_of(self, code: str, display: str | None) -> str | None:
         """The HPO term a code or its display means; None where neither tells."""
         found = self.by_code.get(code)
-        if found is None and code.startswith(("ICD10CM//", "ICD10GM//")):  # national editions keep WHO's codes
-            found = self.by_code.get(f"ICD10//{code.partition('//')[2]}")
+        if found is None and code.startswith("ICD10"):
+            found = self._of_icd10(code.partition("//")[2])
         if found is None and display:
             found = self.by_name.get(_TAG.sub("", display).strip().lower())
         return found
+
+    def _of_icd10(self, code: str) -> str | None:
+        """By WHO's code or ICD-10-CM's (national editions keep WHO's), with or without the dot; a code that is not
+        listed means what the nearest listed category above it says (G40.119: G40, epilepsy)."""
+        bare = code.strip().upper().replace(".", "")
+        while len(bare) >= 3:
+            dotted = f"{bare[:3]}.{bare[3:]}" if len(bare) > 3 else bare
+            found = self.by_code.get(f"ICD10CM//{dotted}") or self.by_code.get(f"ICD10//{dotted}")
+            if found is not None:
+                return found
+            bare = bare[:-1]
+        return None
 
     def disease_of(self, code: str) -> str | None:
         """The MONDO disease a code means: a name for what may explain findings; None where MONDO has no exact match."""
@@ -109,6 +121,9 @@ def _cross_references(ontology: Ontology) -> dict[str, str]:
             system, _, code = reference.partition(":")
             if system in systems and code:
                 found.setdefault(f"{systems[system]}//{code}", term_id)
+    for retired, live in ontology.retired.items():
+        if f"HPO//{live}" in found:
+            found[f"HPO//{retired}"] = found[f"HPO//{live}"]
     for row in rows("icd10cm_findings.tsv"):
         term = ontology.resolve(row["hpo_id"])
         if term is not None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from functools import cache
+from math import isfinite
 from typing import NamedTuple
 
 from zebrawatch.evidence.tables import rows
@@ -68,8 +69,42 @@ class _Limit(NamedTuple):
 
 # http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation, and the words systems send instead of its codes.
 _INTERPRETATIONS: dict[str, str] = {
-    **dict.fromkeys(("H", "HH", "HU", "H>", ">", "HX", "HIGH", "CRITICAL HIGH", "ABOVE HIGH NORMAL"), "high"),
-    **dict.fromkeys(("L", "LL", "LU", "L<", "<", "LX", "LOW", "CRITICAL LOW", "BELOW LOW NORMAL"), "low"),
+    **dict.fromkeys(
+        (
+            "H",
+            "HH",
+            "HU",
+            "H>",
+            ">",
+            "HX",
+            "HIGH",
+            "CRITICAL HIGH",
+            "ABOVE HIGH NORMAL",
+            "ABOVE NORMAL",
+            "ABNORMAL HIGH",
+            "↑",
+            "↑↑",
+        ),
+        "high",
+    ),
+    **dict.fromkeys(
+        (
+            "L",
+            "LL",
+            "LU",
+            "L<",
+            "<",
+            "LX",
+            "LOW",
+            "CRITICAL LOW",
+            "BELOW LOW NORMAL",
+            "BELOW NORMAL",
+            "ABNORMAL LOW",
+            "↓",
+            "↓↓",
+        ),
+        "low",
+    ),
     **dict.fromkeys(("N", "NORMAL"), "normal"),
     **dict.fromkeys(("POS", "POSITIVE", "DET", "RR", "WR"), "positive"),
     **dict.fromkeys(("NEG", "NEGATIVE", "ND", "NR"), "negative"),
@@ -79,7 +114,10 @@ _POSITIVE = re.compile(
     r"\s*(?:positive|detected|present|reactive|abnormal|trace|moderate|large|many|[1-4]\s?\+|\+{1,4})(?![\w-])",
     re.IGNORECASE,
 )
-_NEGATIVE = re.compile(r"\s*(?:negative|not detected|none|absent|nonreactive|non-reactive|normal|nil)\b", re.IGNORECASE)
+_NEGATIVE = re.compile(
+    r"\s*(?:neg(?:ative)?|not (?:detected|present|seen)|undetected|none|absent|non[ -]?reactive|normal|nil)\b",
+    re.IGNORECASE,
+)
 
 # Results that stand, by Observation.status (http://hl7.org/fhir/observation-status).
 _NO_RESULT = frozenset(("entered-in-error", "cancelled", "registered"))
@@ -133,7 +171,8 @@ def direction_of(event: EventFields) -> str | None:
     """high / low / normal / positive / negative / abnormal, by the laboratory's word, else by the reference range;
     else None.
     """
-    said = _INTERPRETATIONS.get((event.interpretation or "").strip().upper())
+    # laboratories star what is abnormal: "H*"
+    said = _INTERPRETATIONS.get((event.interpretation or "").strip(" *!()").upper())
     if said is not None and said != "abnormal":
         return said
     by_range = _by_range(event)
@@ -149,7 +188,7 @@ def direction_of(event: EventFields) -> str | None:
 
 def _by_range(event: EventFields) -> str | None:
     value, low, high = event.numeric_value, event.reference_low, event.reference_high
-    if value is None or (low is None and high is None):
+    if value is None or not isfinite(value) or (low is None and high is None):
         return None
     comparator = (event.text_value or "")[:1] if event.text_value and event.text_value[0] in "<>" else ""
     if high is not None and value > high and comparator != "<":

@@ -33,18 +33,20 @@ _NUMBER = r"[<>≤≥~]?\s*(\d{1,3}(?:[ ,\u202f\u00a0]\d{3})+|\d{1,6}(?:\.\d{1,3
 _BETWEEN = (
     r"(?:\s+(?:was|is|of|at|level|count|concentration|value|today|measured|came back|result|peaked|score|full scale))*"
 )
-_UNIT = r"\s*(mmol/l|mg/dl|g/dl|g/l|iu/l|u/l|°\s?c|c\b|x\s?10)?"
+_UNIT = r"\s*(mmol/l|mg/dl|g/dl|g/l|iu/l|u/l|°\s?c|c\b|°\s?f|f\b|[x×]\s?10|k/[uµμ]l|/[uµμ]l|/mm3|/cumm|%)?"
 _ORDINAL = r"(\d{1,2}(?:\.\d)?)\s?(?:st|nd|rd|th)?"
 _BELOW = r"(?:<|≤|below|less than|under)"
 _ABOVE = r"(?:>|≥|above|over|greater than|more than)"
 _GROWTH = re.compile(
-    rf"(?P<side>{_BELOW}|{_ABOVE})\s*(?:the\s+)?{_ORDINAL}\s*(?:per)?(?:centile|percentile)"
-    r"|(?P<bare>\d{1,2}(?:\.\d)?)\s?(?:st|nd|rd|th)\s*(?:per)?centile"
-    r"|(?:sds?|z[- ]?scores?)\s*(?:of|was|is|at|[:=])?\s*(?P<zsign>[-−–+])\s?(?P<z>\d(?:\.\d{1,2})?)\b"
+    rf"(?P<side>{_BELOW}|{_ABOVE})\s*(?:the\s+)?{_ORDINAL}\s*(?:(?:per)?centile|%\s?t?ile)"
+    r"|(?P<bare>\d{1,2}(?:\.\d)?)\s?(?:st|nd|rd|th)\s*(?:(?:per)?centile|%\s?t?ile)"
+    r"|(?:sds?|\bz(?:[- ]?scores?)?)\s*(?:of|was|is|at|[:=])?\s*(?P<zsign>[-−–+])\s?(?P<z>\d(?:\.\d{1,2})?)\b"
     rf"|(?P<sign>[-−–+])\s?(?P<sds>\d(?:\.\d{{1,2}})?)\s*(?:sds?|standard deviations?|z)\b"
     rf"|(?P<many>\d(?:\.\d{{1,2}})?)\s*(?:sds?|standard deviations?)\s+(?P<way>{_BELOW}|{_ABOVE})"
 )
 _RANGE = re.compile(r"(?:st|nd|rd|th)?\s*(?:and|to|[-–])\s*(?:the\s+)?\Z")
+_SAME_UNIT = {"k/ul": "x10", "k/µl": "x10", "k/μl": "x10", "/µl": "/ul", "/μl": "/ul", "/mm3": "/ul", "/cumm": "/ul"}
+_TOGETHER = re.compile(r"\s*(?:,|/|&|,?\s*and)\s*(?:the\s+)?")
 _REACH = 60
 """Characters between the name of a measure and its place on a growth chart."""
 _MOST_IN_SENTENCE = 2000
@@ -127,19 +129,29 @@ def find_values(text: str, tokens: Tokens, sentence: Ints) -> list[Value]:
 def _in_sentence(text: str) -> Iterator[Value]:
     """Values of one sentence in small letters."""
     names = list(_names().finditer(text))
+    together: list[re.Match[str]] = []  # "height and weight below the 3rd centile": one place for both
     for name, after in zip(names, [*names[1:], None], strict=False):
         limits = _limits()[name.group(1)]
         stop = after.start() if after else len(text)
         if limits[0].kind.startswith("growth"):
+            together.append(name)
+            if after and _TOGETHER.fullmatch(text, name.end(), after.start()):
+                continue
             place, side = _on_chart(text, name.end(), min(stop, name.end() + _REACH))
             if place and side:
-                yield Value(name.start(), place.end(), next(one.hpo_id for one in limits if one.kind.endswith(side)))
+                yield from (Value(one.start(), place.end(), _growth_term(one, side)) for one in together)
+            together = []
             continue
+        together = []
         value = _value().match(text, name.end(), stop)
         if value:
             term = _beyond(float(re.sub(r"[^\d.]", "", value.group(1))), value.group(2) or "", limits)
             if term:
                 yield Value(name.start(), value.end(2) if value.group(2) else value.end(1), term)
+
+
+def _growth_term(name: re.Match[str], side: str) -> str:
+    return next(one.hpo_id for one in _limits()[name.group(1)] if one.kind.endswith(side))
 
 
 def _on_chart(text: str, begin: int, end: int) -> tuple[re.Match[str] | None, str]:
@@ -172,7 +184,8 @@ def _side(place: re.Match[str]) -> str:
 
 
 def _beyond(value: float, unit: str, limits: tuple[_Limit, ...]) -> str | None:
-    unit = unit.replace("°", "").replace(" ", "")
+    unit = unit.replace("°", "").replace(" ", "").replace("×", "x")
+    unit = _SAME_UNIT.get(unit, unit)
     fitting = [one for one in limits if one.unit == unit] or [one for one in limits if not one.unit]
     if not fitting and not unit:
         # Without a unit the scale is told by the size: haemoglobin 8.1 is g/dL, 81 g/L; temperature is in Celsius.

@@ -31,6 +31,7 @@ from zebrawatch.evidence.tokens import (
     Words,
     character_tables,
     code_points,
+    fenced,
     tokenise_points,
     word_hashes,
 )
@@ -101,6 +102,7 @@ class Recogniser:
         """Mentions in order of their start. Any text will do; the result is bounded by its length."""
         if not text:
             return []
+        text = fenced(text)
         tokens, sentence, spans, marks = self._read(text)
         spans = with_spelled_out(text, tokens, spans)
         values = find_values(text, tokens, sentence)

@@ -28,7 +28,10 @@ from zebrawatch.evidence.tokens import (
 )
 
 _MEANINGS = {"none": 0, "hypothetical": 4, "historical": 8, "family": 16}  # as in zebrawatch.evidence.assertion
+HEADING = 1 << 12
+"""The bit of a word of a heading, beside those of a meaning: headings say where findings stand, and trigger nothing."""
 _LONGEST_HEADING = 6
+_NOTHING = word_hashes(["nil", "none", "unremarkable", "noncontributory", "nad", "nothing"])
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -41,7 +44,7 @@ class Sections:
 
     def of(self, tokens: Tokens, sentence: Ints) -> Ints:
         """What each word's section says, as bits of a meaning."""
-        return mark_sections(tokens.hash, tokens.gap, sentence, self.keys, self.values)
+        return mark_sections(tokens.hash, tokens.gap, sentence, self.keys, self.values) & ~HEADING
 
 
 @inlined
@@ -70,21 +73,36 @@ def _heading_at(i: int, hashes: Hashes, gap: Ints, keys: Hashes, values: Ints) -
     return 0, 0
 
 
+@borrowing
+def _nothing_under(heading: int, after: int, hashes: Hashes, sentence: Ints) -> int:
+    """The sentence of a heading that is answered with nothing; -1 where something may follow. Alone on its line a
+    heading is a sentence of its own, and the next line answers."""
+    if after < hashes.size and sentence[after] - sentence[heading] <= 1:
+        for word in _NOTHING:
+            if hashes[after] == word:
+                return int(sentence[after])
+    return -1
+
+
 @compiled
 def mark_sections(hashes: Hashes, gap: Ints, sentence: Ints, keys: Hashes, values: Ints) -> Ints:
-    """Meaning of the section each word stands in; heading words themselves say nothing."""
+    """Meaning of the section each word stands in; heading words themselves are marked and say nothing."""
     n = hashes.size
     meaning = np.zeros(n, np.int32)
     current = 0
     heading_until = -1
+    answered = -1  # the sentence that says there is nothing under its heading: "FH: nil of note."
     for i in range(n):
         fresh = i == 0 or sentence[i] != sentence[i - 1] or gap[i] & NEWLINE != 0
+        if answered >= 0 and sentence[i] != answered:
+            current, answered = 0, -1
         if fresh and i > heading_until:
             size, found = _heading_at(i, hashes, gap, keys, values)
             if size:
                 current = found
                 heading_until = i + size - 1
-        meaning[i] = 0 if i <= heading_until else current
+                answered = _nothing_under(i, i + size, hashes, sentence)
+        meaning[i] = HEADING if i <= heading_until else current
     return meaning
 
 

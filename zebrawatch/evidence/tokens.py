@@ -145,9 +145,21 @@ def character_tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
         character = chr(index if index < _TABLE else index - _TABLE + _LIGATURES)
         classes[index] = _class_of(character)
         if classes[index] in (_LETTER, _DIGIT):
-            for column, part in enumerate(_folded(character)[:3]):
+            parts = _folded(character)[:3]
+            if not parts:  # a mark that counts as a letter (U+037A): a word of nothing else would be empty
+                classes[index] = _OTHER_CHAR
+            for column, part in enumerate(parts):
                 folds[column, index] = ord(part)
     return classes, folds
+
+
+_FENCE = "\n\nX"
+
+
+def fenced(text: str) -> str:
+    """The text with a word of its own after it where it ends in a sign: signs are read before a word, and
+    "nystagmus (-)" may be all there is."""
+    return text + _FENCE if text[-9:].rstrip(" \r\n.").endswith((")", "?", "-")) else text
 
 
 def code_points(text: str) -> npt.NDArray[np.uint32]:
@@ -204,10 +216,10 @@ def _gap_flag(
     if kind == _HYPHEN_CHAR:
         if wordy_before and (wordy_after or after == _LINE):
             return HYPHEN
+        if before == _OPEN_CHAR and after == _CLOSE_CHAR:
+            return BULLET | MINUS if fresh_line else MINUS
         if fresh_line and not wordy_after:
             return BULLET
-        if before == _OPEN_CHAR and after == _CLOSE_CHAR:
-            return MINUS
         if fresh_line:
             return BULLET | MINUS
         return MINUS if wordy_after else DASH
@@ -273,7 +285,7 @@ def tokenise_points(
                 fresh = True
             elif plain[kind]:
                 gap |= plain[kind]
-                fresh = fresh and kind == _BLANK_CHAR
+                fresh = fresh and kind in (_BLANK_CHAR, _OPEN_CHAR)
             elif kind != _IGNORED:
                 gap |= _gap_flag(kind, at, points, classes, fresh, gap)
                 fresh = False

@@ -32,6 +32,7 @@ _BRITISH = [
     (r"goiter", "goitre"), (r"^gray", "grey"), (r"homeo", "homoeo"), (r"maneuv", "manoeuv"), (r"ameb", "amoeb"),
     (r"neven", "naeven"), (r"^nev(?=us|i$|oid)", "naev"), (r"pyrexi", "pyrexi"), (r"rigor", "rigour"),
     (r"labeled", "labelled"), (r"disk", "disc"), (r"^oid", "oid"), (r"hypercapnea", "hypercapnoea"),
+    (r"pheo", "phaeo"), (r"cerulo", "caerulo"), (r"cele(?=s?$)", "coele"), (r"peni(?=a|c)", "paeni"),
     (r"aluminum", "aluminium"), (r"^mold", "mould"), (r"program$", "programme"), (r"molt", "moult"),
 ]  # fmt: skip
 _ANY_BRITISH = re.compile("|".join(pattern for pattern, _ in _BRITISH))
