@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from zebrawatch.errors import KnowledgeError
 from zebrawatch.evidence.codes import CodeMap, findings_of_event
+from zebrawatch.evidence.growth import MEASURES, place_of
 from zebrawatch.evidence.labs import (
     DatedFinding,
     EventFields,
@@ -69,7 +70,7 @@ def test_every_term_of_the_tables_is_the_one_it_says(ontology: Ontology) -> None
 
 def test_every_loinc_code_has_its_check_digit_and_stands_once() -> None:
     codes = [code for row in rows("lab_findings.tsv") for code in row["loinc"].split()]
-    codes += [code for row in rows("vital_findings.tsv") for code in row["loinc"].split()]
+    codes += [code for row in rows("vital_findings.tsv") for code in row["loinc"].split()] + [*MEASURES]
     for code in codes:
         digits, check = code.split("-")
         # Mod 10 (Luhn), LOINC Users' Guide, appendix C
@@ -286,3 +287,51 @@ def test_every_term_takes_one_value_or_two_whatever_measured_it() -> None:
     needed.pop("", None)
     assert {term: found for term, found in needed.items() if len(found) > 1} == {}
     assert all(takes_two(term) == (found == {"2"}) for term, found in needed.items())
+
+
+SHORT, TALL, LIGHT, SMALL_HEAD, LARGE_HEAD = "HP:0004322", "HP:0000098", "HP:0004325", "HP:0000252", "HP:0000256"
+
+
+@pytest.mark.parametrize(
+    ("loinc", "value", "unit", "sex", "years", "found"),
+    [
+        ("8302-2", 85, "cm", "male", 6, [(SHORT, "present"), (TALL, "negated")]),
+        ("8302-2", 116, "cm", "male", 6, [(SHORT, "negated"), (TALL, "negated")]),
+        ("8302-2", 1.34, "m", "female", 6, [(SHORT, "negated"), (TALL, "present")]),
+        ("8302-2", 45.7, "[in_i]", "male", 6, [(SHORT, "negated"), (TALL, "negated")]),
+        ("8306-3", 62, "cm", "female", 0.75, [(SHORT, "present"), (TALL, "negated")]),
+        ("29463-7", 9, "kg", "female", 6, [(LIGHT, "present")]),
+        ("29463-7", 20.5, "kg", "female", 6, [(LIGHT, "negated")]),
+        ("9843-4", 44, "cm", "male", 2, [(SMALL_HEAD, "present"), (LARGE_HEAD, "negated")]),
+        ("9843-4", 52.5, "cm", "female", 1, [(SMALL_HEAD, "negated"), (LARGE_HEAD, "present")]),
+        ("9843-4", 50, "cm", "female", 5, []),  # the chart of heads ends at three years
+        ("8302-2", 150, "cm", "male", 40, []),  # charts end at twenty
+        ("8302-2", 11.6, "cm", "male", 6, []),  # a slip of the pen
+        ("8302-2", 85, "cm", "other", 6, []),
+        ("8302-2", 85, "cm", None, 6, []),
+        ("8302-2", 85, None, "male", 6, []),
+        ("8302-2", float("nan"), "cm", "male", 6, []),
+    ],
+)
+def test_growth_is_judged_by_age_and_sex(
+    loinc: str, value: float, unit: str | None, sex: str | None, years: float, found: list[tuple[str, str]]
+) -> None:
+    born = date(2015, 3, 1)
+    measured = datetime(2015, 3, 1) + timedelta(days=365.25 * years)
+    event = EventFields(f"LOINC//{loinc}", "growth", value, unit=unit, time=measured)
+    assert terms(findings_of_value(event, born, sex)) == found
+
+
+@given(st.sampled_from(sorted(MEASURES)), st.sampled_from(["male", "female"]), st.floats(0, 19.9), st.floats(1, 200))
+def test_more_is_never_further_down_on_a_chart(loinc: str, sex: str, years: float, size: float) -> None:
+    unit = "kg" if MEASURES[loinc] == "weight" else "cm"
+    places = [place_of(loinc, value, unit, sex, years) for value in (size, size * 1.01)]
+    if places[0] is not None and places[1] is not None:
+        assert places[0].deviation < places[1].deviation
+
+
+def test_the_median_of_a_chart_lies_at_zero_and_its_third_centile_at_minus_1_88() -> None:
+    # CDC growth charts 2000, boys: median 86.45220101 cm and 3rd centile 79.91084447 cm at 24 months
+    for size, deviation in ((86.45220101, 0), (79.91084447, -1.881)):
+        place = place_of("8302-2", size, "cm", "male", 2)
+        assert place is not None and place.deviation == pytest.approx(deviation, abs=0.005)

@@ -124,7 +124,7 @@ class Record:
 def read_folder(folder: Path, arm: Arm, progress: Callable[[str], None] = lambda _: None) -> list[Record]:
     """Everyone in a folder of FHIR R4 NDJSON. CorpusError where it holds no patient."""
     records: dict[int, Record] = defaultdict(Record)
-    born: dict[int, date | None] = {}
+    persons: dict[int, tuple[date | None, str | None]] = {}
     read: dict[str, list[Mention]] = {}
     for kind, row in _rows(folder):
         subject = row["subject_id"]
@@ -132,7 +132,7 @@ def read_folder(folder: Path, arm: Arm, progress: Callable[[str], None] = lambda
             continue
         known = row["available_at"].date() if row["available_at"] is not None else None
         if kind == "patient":
-            born[subject] = row["birth_date"]
+            persons[subject] = row["birth_date"], row["sex"] if row["birth_precision"] != "year" else None
             records[subject].people.append(
                 Demographics(known or date(1900, 1, 1), row["sex"], row["birth_date"], False, None, False)
             )
@@ -142,7 +142,7 @@ def read_folder(folder: Path, arm: Arm, progress: Callable[[str], None] = lambda
             if kind == "note":
                 record.findings.extend(_of_note(row, known, arm, read))
             else:
-                _add_event(row, known, born.get(subject), record, arm)
+                _add_event(row, known, persons.get(subject, (None, None)), record, arm)
     people = [record for record in records.values() if record.people and record.nights]
     if not people:
         raise CorpusError(f"The folder {folder} holds no FHIR patient with a record: give one of NDJSON files by type.")
@@ -204,9 +204,11 @@ def _of_note(row: Mapping[str, Any], known: date, arm: Arm, read: dict[str, list
         )  # fmt: skip
 
 
-def _add_event(row: Mapping[str, Any], known: date, born: date | None, record: Record, arm: Arm) -> None:
+def _add_event(
+    row: Mapping[str, Any], known: date, person: tuple[date | None, str | None], record: Record, arm: Arm
+) -> None:
     event = EventFields(*(row[name] for name in EventFields._fields))
-    for one in findings_of_event(event, arm.code_map, born):
+    for one in findings_of_event(event, arm.code_map, *person):
         if one.abnormal_values > 1 and one.assertion == "present":
             record.lab_values.append((DatedFinding(one, row["event_time"], row["event_id"]), row["event_id"], known))
         else:

@@ -18,6 +18,7 @@ from zebrawatch.screen.naming import Namer, NamingSet
 
 _NAMERS: dict[str, Namer] = {}
 _FIELDS = EventFields._fields
+_OF_PERSON = ("birth_date", "sex")
 
 
 def plain(schema: pa.Schema, *more: pa.Field) -> pa.Schema:
@@ -31,11 +32,13 @@ _EVENT_FINDINGS = plain(FINDINGS.schema, pa.field("abnormal_values", pa.int32())
 def findings_of_events(events: DataFrame, patients: DataFrame, earlier: DataFrame, code_map: CodeMap) -> DataFrame:
     """Rows of FINDINGS for events: labs, vital signs, codes.
 
-    `patients` gives birth dates (limits of vital signs depend on age); `earlier` are the patients' FINDINGS known
-    before. Of an abnormality that is commonly transient the first value awaits a second, a week apart.
+    `patients` gives birth dates and sex (limits of growth and vital signs depend on them); `earlier` are the patients'
+    FINDINGS known before. Of an abnormality that is commonly transient the first value awaits a second, a week apart.
     """
-    born = patients.groupBy("subject_id").agg(F.max_by("birth_date", "known_night").alias("birth_date"))
-    rows = _mapped(events.join(born, "subject_id", "left"), _finding_rows(code_map), _EVENT_FINDINGS)
+    # growth asks for the sex, and a year of birth alone is too coarse an age for it
+    fine = patients.withColumn("sex", F.when(F.col("birth_precision") != "year", F.col("sex")))
+    people = fine.groupBy("subject_id").agg(*(F.max_by(name, "known_night").alias(name) for name in _OF_PERSON))
+    rows = _mapped(events.join(people, "subject_id", "left"), _finding_rows(code_map), _EVENT_FINDINGS)
     rows = rows.withColumn("new", F.lit(True))
     transient = rows.where("abnormal_values > 1 and assertion = 'present'")
     before = earlier.where(f"origin = 'lab' and assertion = '{AWAITING}'").join(
@@ -98,7 +101,9 @@ def _finding_rows(code_map: CodeMap) -> Convert:
                 "abnormal_values": one.abnormal_values,
             }
             for event in batch.to_pylist()
-            for one in findings_of_event(EventFields(*(event[name] for name in _FIELDS)), code_map, event["birth_date"])
+            for one in findings_of_event(
+                EventFields(*(event[name] for name in _FIELDS)), code_map, *(event[name] for name in _OF_PERSON)
+            )
         ]
         return pa.Table.from_pylist(found, schema=_EVENT_FINDINGS)
 

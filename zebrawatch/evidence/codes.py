@@ -107,9 +107,11 @@ class CodeMap:
         return [EventFinding(term, assertion, event.display or event.code, "code", 1)]
 
 
-def findings_of_event(event: EventFields, code_map: CodeMap, birth_date: date | None = None) -> list[EventFinding]:
+def findings_of_event(
+    event: EventFields, code_map: CodeMap, birth_date: date | None = None, sex: str | None = None
+) -> list[EventFinding]:
     """All findings of one event: from its value (zebrawatch.evidence.labs) and from its codes."""
-    return [*labs.findings_of_event(event, birth_date), *code_map.findings_of_event(event)]
+    return [*labs.findings_of_event(event, birth_date, sex), *code_map.findings_of_event(event)]
 
 
 def _cross_references(ontology: Ontology) -> dict[str, str]:

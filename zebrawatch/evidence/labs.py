@@ -2,7 +2,7 @@
 
 An abnormal value is one that the laboratory calls abnormal, or that lies outside the reference range sent with it: no
 limits are guessed. Vital signs and growth have limits of their own where a published one can be named
-(`vital_findings.tsv`).
+(`vital_findings.tsv`); a child's height, weight and head are judged by age and sex (`growth.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import cache
 from math import isfinite
 from typing import NamedTuple
 
+from zebrawatch.evidence.growth import BEYOND, MEASURES, Place, place_of
 from zebrawatch.evidence.tables import rows
 from zebrawatch.units import convert
 
@@ -123,15 +124,18 @@ _NEGATIVE = re.compile(
 _NO_RESULT = frozenset(("entered-in-error", "cancelled", "registered"))
 
 
-def findings_of_event(event: EventFields, birth_date: date | None = None) -> list[EventFinding]:
+def findings_of_event(event: EventFields, birth_date: date | None = None, sex: str | None = None) -> list[EventFinding]:
     """HPO findings of one laboratory value or vital sign; empty where the value says nothing.
 
     A value within its range denies what it would have shown (`negated`). Findings with `abnormal_values` 2 count only
-    once a second day confirms them: see `confirmed`. `birth_date` is asked where a limit depends on age.
+    once a second day confirms them: see `confirmed`. `birth_date` is asked where a limit depends on age, `sex` (FHIR's
+    administrative gender) too for growth.
     """
     if event.relationship or event.status in _NO_RESULT or not event.code.startswith("LOINC//"):
         return []
     loinc = event.code[7:]
+    if loinc in MEASURES:
+        return _of_growth(event, place_of(loinc, event.numeric_value, event.unit, sex, _age(event.time, birth_date)))
     limits = _limits().get(loinc)
     if limits is not None:
         return _of_limits(event, limits, _age(event.time, birth_date))
@@ -216,6 +220,17 @@ def _of_limits(event: EventFields, limits: Sequence[_Limit], age: float | None) 
         passed = value >= limit.limit if limit.above else value < limit.limit
         found.append(EventFinding(limit.hpo_id, "present" if passed else "negated", quoted(event), "lab", limit.values))
     return found
+
+
+def _of_growth(event: EventFields, place: Place | None) -> list[EventFinding]:
+    if place is None:
+        return []
+    passed = {place.low: place.deviation < -BEYOND, place.high: place.deviation > BEYOND}
+    return [
+        EventFinding(term, "present" if beyond else "negated", quoted(event), "lab", 1)
+        for term, beyond in passed.items()
+        if term
+    ]
 
 
 def _age(time: datetime | None, birth_date: date | None) -> float | None:
