@@ -270,7 +270,7 @@ class NightRun:
     @cached_property
     def code_map(self) -> CodeMap:
         """Codes and names of findings."""
-        return CodeMap.build(self.ontology, self.files.mondo.get("icd10cm"))
+        return CodeMap.build(self.ontology)
 
     @cached_property
     def policies(self) -> PolicyHistory:

@@ -68,7 +68,7 @@ class Arm:
         knowledge = Knowledge.build(files, ontology)
         return cls(
             Recogniser(Lexicon.build(ontology)),
-            CodeMap.build(ontology, files.mondo.get("icd10cm")),
+            CodeMap.build(ontology),
             Ranker(knowledge, Background.default(knowledge)),
         )
 

@@ -1,20 +1,18 @@
-"""Coded diagnoses and findings to HPO terms, and to the diseases that may explain them.
+"""Coded diagnoses and findings to HPO terms; common diagnoses are terms too, which speak for common explanations.
 
 SNOMED CT and ICD-10 codes by the cross-references HPO itself carries, ICD-10-CM codes by `icd10cm_findings.tsv`, HPO's
 own codes as they are, and what a code's display says where it is word for word the name or an exact synonym of a term.
+Codes of rare diseases are no findings: they name the disease (zebrawatch.screen.naming).
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
-from zebrawatch.errors import KnowledgeError
 from zebrawatch.evidence import labs
 from zebrawatch.evidence.labs import EventFields, EventFinding
 from zebrawatch.evidence.tables import raw, rows
@@ -44,24 +42,18 @@ class CodeMap:
     """MEDS code -> HPO id."""
     by_name: Mapping[str, str]
     """Name or exact synonym in small letters -> HPO id."""
-    diseases: Mapping[str, str]
-    """MEDS code of ICD-10-CM -> MONDO id with the same meaning."""
     version: str
     """Digest of all that."""
 
     @classmethod
-    def build(cls, ontology: Ontology, mondo_icd10cm: Path | None = None) -> CodeMap:
-        """From HPO's cross-references and names; `mondo_icd10cm` is MONDO's SSSOM file of exact matches to ICD-10-CM.
-
-        KnowledgeError where that file is none.
-        """
+    def build(cls, ontology: Ontology) -> CodeMap:
+        """From HPO's cross-references and names, and the table of ICD-10-CM."""
         by_code = _cross_references(ontology)
         by_name = _names(ontology)
-        diseases = dict(_mondo(mondo_icd10cm)) if mondo_icd10cm is not None else {}
         digest = hashlib.sha256(raw("icd10cm_findings.tsv").encode())
-        for table in (by_code, by_name, diseases):
+        for table in (by_code, by_name):
             digest.update("\n".join(f"{key}\t{value}" for key, value in sorted(table.items())).encode())
-        return cls(by_code, by_name, diseases, f"codes@{digest.hexdigest()[:12]}")
+        return cls(by_code, by_name, f"codes@{digest.hexdigest()[:12]}")
 
     def term_of(self, code: str, display: str | None) -> str | None:
         """The HPO term a code or its display means; None where neither tells."""
@@ -83,10 +75,6 @@ class CodeMap:
                 return found
             bare = bare[:-1]
         return None
-
-    def disease_of(self, code: str) -> str | None:
-        """The MONDO disease a code means: a name for what may explain findings; None where MONDO has no exact match."""
-        return self.diseases.get(code)
 
     def findings_of_event(self, event: EventFields) -> list[EventFinding]:
         """Findings of a coded event: diagnoses, coded results and conclusions, reasons of visits and orders."""
@@ -146,17 +134,3 @@ def _names(ontology: Ontology) -> dict[str, str]:
         if len(ids) == 1:
             found.setdefault(text, next(iter(ids)))
     return found
-
-
-def _mondo(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        lines = [line.split("\t") for line in text.decode("utf-8").splitlines() if not line.startswith("#")]
-        subject, target = lines[0].index("subject_id"), lines[0].index("object_id")
-        for cells in lines[1:]:
-            if cells[target].upper().startswith("ICD10CM:"):
-                yield f"ICD10CM//{cells[target].partition(':')[2]}", cells[subject]
-    except (OSError, EOFError, ValueError, IndexError) as error:
-        raise KnowledgeError(
-            f"{path} cannot be read as a MONDO mapping file (SSSOM): {type(error).__name__}."
-        ) from None
