@@ -1,7 +1,8 @@
 """Findings told together: "cardiac and renal anomalies", "cleft lip and palate", "hypopigmentation of skin or hair".
 
 Two readings. *Shared head*: what stands before the conjunction borrows the words after the last conjunct. *Shared
-beginning*: what stands after it borrows the words before the first conjunct. A reading counts only where the conjunct
+beginning*: what stands after it borrows the words before the first conjunct. Both may be: "short 4th and 5th
+metacarpals". A reading counts only where the conjunct
 that borrows is no finding by itself (so "fever and joint pain" gives no "fever pain"), the conjunct beside it makes a
 finding in the same way, what borrows a beginning is not itself the beginning of something ("short stature and ear
 anomalies" gives no "short ear"), and no finding of its own stands between the two. By a comma alone only a word that
@@ -191,9 +192,7 @@ def _borrow_head(
         if _part(last, read) == _FILLS:
             continue
         beside = _entry_of(other, last, 1, 0, read, index)
-        if beside < 0:
-            continue
-        for size in range(1, _LONGEST_PART + 1):
+        for size in range(1 if beside >= 0 else 2, _LONGEST_PART + 1):
             first = left - size + 1
             if (
                 first < 0
@@ -207,12 +206,30 @@ def _borrow_head(
             if _part(first, read) == _FILLS or (at_its_begin and _goes_before(first, words, read)):
                 continue
             entry = _entry_of(first, left, head, last, read, index)
-            if entry < 0:
+            if entry < 0 or (beside < 0 and not _shares_beginning(first, left, other, last, read, index)):
                 continue
             alone = _entry_of(first, left, 1, 0, read, index)
             if alone < 0 or _part(head, read) == _FILLS:
                 best_first, best_last, best_entry = first, last, entry
     return best_first, best_last, best_entry, left
+
+
+@borrowing
+def _shares_beginning(first: int, left: int, other: int, last: int, read: Hashes, index: Index) -> bool:
+    """Whether the other conjunct is a finding with the beginning of this one: "short 4th and 5th metacarpals"."""
+    found = False
+    for at in range(first + 1, left + 1):
+        found = found or _entry_of(first, at - 1, other, last, read, index) >= 0
+    return found
+
+
+@borrowing
+def _shares_head(first: int, dropped: int, right: int, last: int, read: Hashes, index: Index) -> bool:
+    """Whether the conjunct before is a finding with the last words of the one after it."""
+    found = False
+    for at in range(right + 1, last + 1):
+        found = found or _entry_of(first, dropped, at, last, read, index) >= 0
+    return found
 
 
 @borrowing
@@ -286,6 +303,7 @@ def _borrow_beginning(
             at -= 1
             continue
         # Words before `at` are the beginning that is shared; `at` begins the conjunct that is left out.
+        best_first = best_entry = -1
         for size in range(1, _LONGEST_PART + 2):
             first = at - size
             if (
@@ -302,9 +320,12 @@ def _borrow_beginning(
             entry = _entry_of(first, at - 1, right, last, read, index)
             if entry < 0:
                 continue
-            beside = _entry_of(first, dropped, 1, 0, read, index)
-            if beside >= 0:
-                return first, entry
+            if _entry_of(first, dropped, 1, 0, read, index) >= 0 or _shares_head(
+                first, dropped, right, last, read, index
+            ):
+                best_first, best_entry = first, entry
+        if best_entry >= 0:
+            return best_first, best_entry
         at -= 1
     return -1, -1
 

@@ -133,6 +133,8 @@ class Lexicon:
     entry_term: Ints
     abbreviations: dict[str, tuple[tuple[int, str], ...]]
     """Abbreviations with more than one sense: (term, pattern of words that make it clear)."""
+    twins: dict[int, tuple[int, ...]]
+    """Further entries of a normal state that denies more than one term: "normal tone", hypotonia and spasticity."""
 
     @classmethod
     def build(cls, ontology: Ontology, *, roots: Sequence[str] = (PHENOTYPIC_ABNORMALITY,)) -> Lexicon:
@@ -350,6 +352,7 @@ class _Builder:
         longest: dict[str, int] = defaultdict(int)
         stems: dict[int, int] = {}
         classes: dict[int, int] = {}
+        twins: dict[int, tuple[int, ...]] = {}
         terms: list[int] = []
         sizes: list[int] = []
         marks: list[int] = []
@@ -360,12 +363,15 @@ class _Builder:
             entry = len(terms)
             key = sum(self.stem_hashes[word] for word in bag) & ((1 << 64) - 1)
             known = stems.setdefault(key, entry)
+            twin = known != entry and bool(mark & marks[known] & OPPOSITE)
+            if twin := twin and phrase.term not in {terms[each] for each in (known, *twins.get(known, ()))}:
+                twins[known] = (*twins.get(known, ()), entry)
             bags = self._class_bags(bag, mark)
             fresh_class = False
             for class_bag in bags:
                 class_key = sum(self.class_hashes[word] for word in class_bag) & ((1 << 64) - 1)
                 fresh_class |= classes.setdefault(class_key, entry) == entry
-            if known != entry and not fresh_class:
+            if known != entry and not fresh_class and not twin:
                 continue
             terms.append(phrase.term)
             sizes.append(len(bag))
@@ -396,6 +402,7 @@ class _Builder:
             capital_a=place.get(CAPITAL_A, -1),
             entry_term=np.array(terms, np.int32),
             abbreviations=self.abbreviations,
+            twins=twins,
         )
 
     def _loose(self, bag: Sequence[str]) -> list[str]:

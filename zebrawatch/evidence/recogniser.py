@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from zebrawatch.evidence.abbreviations import Spans, resolve_senses, with_spelled_out
+from zebrawatch.evidence.abbreviations import Spans, in_order, resolve_senses, with_spelled_out
 from zebrawatch.evidence.assertion import FAMILY, NEGATED, RELATIVES, Judge, Rules, assertion_of, judge_spans
 from zebrawatch.evidence.compiled import compiled
 from zebrawatch.evidence.coordination import find_coordinated
@@ -109,6 +109,8 @@ class Recogniser:
         measured = self._measured(tokens, sentence, values) if values else []
         if not spans[0].size:
             return measured
+        if marks & OPPOSITE:
+            spans = self._with_twins(spans)
         terms = self.lexicon.entry_term[spans[2]]
         if marks & BY_CONTEXT:
             spans, terms = resolve_senses(text, tokens, spans, self.lexicon)
@@ -122,6 +124,15 @@ class Recogniser:
         places = {(one.start, one.end, one.hpo_id) for one in named}
         values_only = [one for one in measured if (one.start, one.end, one.hpo_id) not in places]
         return sorted([*named, *values_only], key=lambda one: (one.start, -one.end, one.hpo_id))
+
+    def _with_twins(self, spans: Spans) -> Spans:
+        """A normal state once for every term that it denies."""
+        twins, read = self.lexicon.twins, zip(*(column.tolist() for column in spans), strict=True)
+        more = [(first, last, twin) for first, last, entry in read for twin in twins.get(entry, ())]
+        if not more:
+            return spans
+        added = np.array(more, np.int32).T
+        return in_order(*(np.concatenate(pair) for pair in zip(spans, added, strict=True)))
 
     def _measured(self, tokens: Tokens, sentence: Ints, values: list[Value]) -> list[Mention]:
         known = self._terms
