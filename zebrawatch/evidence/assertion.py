@@ -390,7 +390,7 @@ def _reach_forward(
     n = sentence.size
     at = trigger_last[t] + 1
     next_trigger = t + 1
-    listed = False
+    listed = aside = False
     denies = bits & NEGATED and bits & FAMILY == 0
     while at < n and sentence[at] == here:
         if gap[at] & _WALL:
@@ -398,14 +398,17 @@ def _reach_forward(
         if gap[at] & COLON and at - trigger_last[t] > _NEAR:
             break
         if gap[at] & (COMMA | SLASH):
-            listed = True
+            listed = listed or not aside
+            aside = False
         while next_trigger < trigger_first.size and trigger_first[next_trigger] < at:
             next_trigger += 1
         if next_trigger < trigger_first.size and trigger_first[next_trigger] == at:
             other = kind[next_trigger]
             if other & _JOINT:
                 listed = True
-            if other & _ENDS and not (bits & FAMILY and other & _OF_WHOM):
+            if bits & FAMILY and other & _OF_WHOM:  # "his brother, who is six, has ...": between commas, no list
+                aside, listed = gap[at] & COMMA != 0, False
+            elif other & _ENDS:
                 break
             # "no rash, tone normal", "no clonus, reflexes absent": the list of what is denied has ended with the item
             # before; "no rash or absent reflexes" goes on.
