@@ -57,6 +57,7 @@ WITH_JOINT = 4
 OPPOSITE = 8  # names the normal state: its term is negated
 BY_CONTEXT = 16  # an abbreviation whose sense must show elsewhere in the text
 NOTHING = 32  # reads like a finding and is none: "little finger"
+WITH_TWINS = 64  # denies more than one term (Lexicon.twins)
 
 MAX_WORDS = 12
 _RANKS = {"EXACT": 1, "RELATED": 3, "NARROW": 4, "BROAD": 5}
@@ -366,6 +367,7 @@ class _Builder:
             twin = known != entry and bool(mark & marks[known] & OPPOSITE)
             if twin := twin and phrase.term not in {terms[each] for each in (known, *twins.get(known, ()))}:
                 twins[known] = (*twins.get(known, ()), entry)
+                marks[known] |= WITH_TWINS
             bags = self._class_bags(bag, mark)
             fresh_class = False
             for class_bag in bags:

@@ -19,7 +19,7 @@ from zebrawatch.evidence.abbreviations import Spans, in_order, resolve_senses, w
 from zebrawatch.evidence.assertion import FAMILY, NEGATED, RELATIVES, Judge, Rules, assertion_of, judge_spans
 from zebrawatch.evidence.compiled import compiled
 from zebrawatch.evidence.coordination import find_coordinated
-from zebrawatch.evidence.lexicon import BY_CONTEXT, CAPITALS, MARKS, NOTHING, OPPOSITE, Index, Lexicon
+from zebrawatch.evidence.lexicon import BY_CONTEXT, CAPITALS, MARKS, NOTHING, OPPOSITE, WITH_TWINS, Index, Lexicon
 from zebrawatch.evidence.matching import find_hits, keep_longest, read_words
 from zebrawatch.evidence.measurements import Value, find_values
 from zebrawatch.evidence.sentences import SHORTENED, bounds_of, split_sentences
@@ -109,7 +109,7 @@ class Recogniser:
         measured = self._measured(tokens, sentence, values) if values else []
         if not spans[0].size:
             return measured
-        if marks & OPPOSITE:
+        if marks & WITH_TWINS:
             spans = self._with_twins(spans)
         terms = self.lexicon.entry_term[spans[2]]
         if marks & BY_CONTEXT:
