@@ -22,7 +22,7 @@ from connectors.pulls import Pull
 from zebrawatch.engine import findings as engine
 from zebrawatch.engine import score
 from zebrawatch.engine.events import findings_of_events, namings_of_events
-from zebrawatch.engine.texts import read_texts
+from zebrawatch.engine.texts import READ_SCHEMA, read_texts
 from zebrawatch.evidence.background import Background, nights_of_month
 from zebrawatch.evidence.ranking import DEFAULT_CALIBRATION, RankingParameters
 from zebrawatch.learnt import Learnt, refuse_later
@@ -98,6 +98,20 @@ def candidates(run: NightRun) -> dict[str, Any]:
     """
     refuse_later(learnt_of(run))
     near = near_patients(run)
+    nobody = near is not None and not near.num_rows
+    frame = run.table(CANDIDATES).limit(0) if nobody else _scores(run, near)
+    written = run.keep(run.lake.write_nights(frame, CANDIDATES, run.nights))
+    rows = run.lake.arrow(CANDIDATES, ["subject_id", "night"], rows=pc.field("night_range") == str(run.nights))
+    return {
+        "rows": written.rows,
+        "patients": int(pc.count_distinct(rows["subject_id"]).as_py()),
+        "scores": rows.group_by(["subject_id", "night"]).aggregate([]).num_rows,
+    }
+
+
+def _scores(run: NightRun, ids: pa.Table | None) -> DataFrame:
+    """Rows of CANDIDATES for whoever changed among these patients (None: among all)."""
+    near = None if ids is None else run.spark.createDataFrame(ids)
     scored = changed_patients(run, near)
     standing = standing_findings(run, near).join(scored, "subject_id", "left_semi")
     people = (
@@ -106,14 +120,7 @@ def candidates(run: NightRun) -> dict[str, Any]:
         .join(scored, "subject_id", "left_semi")
     )
     masked = score.masked(standing, run.table(NAMINGS).where(F.col("known_night") <= F.lit(run.nights.last)))
-    frame = score.candidates(masked, people, _scoring(run)).withColumn("night_range", F.lit(str(run.nights)))
-    written = run.keep(run.lake.write_nights(frame, CANDIDATES, run.nights))
-    rows = run.lake.arrow(CANDIDATES, ["subject_id", "night"], rows=pc.field("night_range") == str(run.nights))
-    return {
-        "rows": written.rows,
-        "patients": int(pc.count_distinct(rows["subject_id"]).as_py()),
-        "scores": rows.group_by(["subject_id", "night"]).aggregate([]).num_rows,
-    }
+    return score.candidates(masked, people, _scoring(run)).withColumn("night_range", F.lit(str(run.nights)))
 
 
 def learnt_of(run: NightRun) -> list[Learnt]:
@@ -128,12 +135,17 @@ def learnt_of(run: NightRun) -> list[Learnt]:
     return [*months, calibration, *fusion]
 
 
-def near_patients(run: NightRun) -> DataFrame | None:
-    """Whose rows need to be looked at to tell who changed in the range; None for everybody (a lake's first run)."""
+def near_patients(run: NightRun) -> pa.Table | None:
+    """Whose rows need to be looked at to tell who changed in the range; None for everybody (a lake's first run).
+
+    Where nothing became known nothing ceased to stand either: then nobody, and only the nights of rows were read.
+    """
     if run.first_run:
         return None
-    ids = touched(*_known(run), run.nights).toArrow()
-    return run.spark.createDataFrame(ids) if ids.num_rows else run.spark.createDataFrame([], "subject_id long")
+    within = (pc.field("known_night") >= run.nights.first) & (pc.field("known_night") <= run.nights.last)
+    if not any(run.lake.arrow(table, ["known_night"], rows=within).num_rows for table in (NOTES, EVENTS, PATIENTS)):
+        return pa.table({"subject_id": pa.array([], pa.int64())})
+    return touched(*_known(run), run.nights).toArrow()
 
 
 def changed_patients(run: NightRun, near: DataFrame | None) -> DataFrame:
@@ -289,7 +301,10 @@ def _read(run: NightRun, pull: Pull) -> DataFrame:
             .select("text_sha256", "text")
             .dropDuplicates(["text_sha256"])
         )
-        run.say(f"Reading {texts.count():,} distinct texts")
+        number = texts.count()
+        run.say(f"Reading {number:,} distinct texts")
+        if not number:  # no worker is started, which would build what it reads with
+            return run.spark.createDataFrame(READ_SCHEMA.empty_table())
         shared = texts.repartition(max(1, run.configuration.spark.partitions))
         read_texts(run.spark, shared, run.lexicon, run.naming_set).write.mode("overwrite").parquet(str(place / "rows"))
         (place / "complete").touch()
