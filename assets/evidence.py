@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from functools import reduce
 from itertools import accumulate
 from typing import Any
@@ -112,13 +111,12 @@ def candidates(run: NightRun) -> dict[str, Any]:
 def _scores(run: NightRun, ids: pa.Table | None) -> DataFrame:
     """Rows of CANDIDATES for whoever changed among these patients (None: among all)."""
     near = None if ids is None else run.spark.createDataFrame(ids)
-    scored = changed_patients(run, near)
-    standing = standing_findings(run, near).join(scored, "subject_id", "left_semi")
-    people = (
-        run.table(PATIENTS)
-        .where(F.col("known_night") <= F.lit(run.nights.last))
-        .join(scored, "subject_id", "left_semi")
-    )
+    standing = standing_findings(run, near)
+    people = run.table(PATIENTS).where(F.col("known_night") <= F.lit(run.nights.last))
+    if near is not None:
+        standing = standing.persist()  # a few patients' rows, read twice
+        scored = F.broadcast(changed_patients(run, standing))
+        standing, people = (rows.join(scored, "subject_id", "left_semi") for rows in (standing, people))
     masked = score.masked(standing, run.table(NAMINGS).where(F.col("known_night") <= F.lit(run.nights.last)))
     return score.candidates(masked, people, _scoring(run)).withColumn("night_range", F.lit(str(run.nights)))
 
@@ -148,11 +146,9 @@ def near_patients(run: NightRun) -> pa.Table | None:
     return touched(*_known(run), run.nights).toArrow()
 
 
-def changed_patients(run: NightRun, near: DataFrame | None) -> DataFrame:
-    """Patients of whom something became known, or ceased to stand, in the range (all of them on a lake's first run)."""
-    since = date(1800, 1, 1) if run.first_run else run.nights.first
-    within = F.col("night").between(F.lit(since), F.lit(run.nights.last))
-    standing = standing_findings(run, near)
+def changed_patients(run: NightRun, standing: DataFrame) -> DataFrame:
+    """Patients of whom something became known, or ceased to stand, in the range, by `standing` findings and records."""
+    within = F.col("night").between(F.lit(run.nights.first), F.lit(run.nights.last))
     nights = [
         standing.select("subject_id", F.greatest("known_night", "source_night").alias("night")),
         standing.select("subject_id", F.col("removed_night").alias("night")),
