@@ -38,7 +38,7 @@ from zebrawatch.nights import Landmarks, NightRange, ReplayPlan
 from zebrawatch.outcome.summary import Outcome
 from zebrawatch.reasoning.arm import ArmOutcome, Planned
 from zebrawatch.reasoning.fusion import FittedFusion, read_fusion
-from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
+from zebrawatch.schemas import EVENTS, NAMINGS, NOTES, PATIENTS, Table
 from zebrawatch.screen.alerts import AlertPolicy
 from zebrawatch.screen.naming import NamingSet, read_groups
 from zebrawatch.screen.policy import PolicyHistory
@@ -58,7 +58,7 @@ NOT_READING = frozenset(
 
 
 BRIEF_LINES = 1_000_000
-"""Lines of FHIR up to which Java starts as for little work (some 200,000 notes)."""
+"""Lines of FHIR to be read, below which Java starts as for little work (some 170,000 notes)."""
 
 
 def code_digest(*packages: ModuleType, without: Collection[str] = ()) -> str:
@@ -145,8 +145,9 @@ class NightRun:
     @cached_property
     def spark(self) -> SparkSession:
         """The process's Spark session."""
-        lines = sum(pull.manifest.lines for pull in self.new_pulls())
-        return session(self.configuration.spark, self.lake.scratch, brief=lines < BRIEF_LINES)
+        lines = sum(pull.manifest.lines for pull in self.pulls_to_read(NAMINGS))
+        brief = self.replay is None and lines < BRIEF_LINES  # a replay may have taken its rows from another lake
+        return session(self.configuration.spark, self.lake.scratch, brief=brief)
 
     def start_spark(self) -> None:
         """Start the session before a step that only names columns at first."""

@@ -18,7 +18,7 @@ from assets.night_run import BRIEF_LINES, NightRun
 from connectors.configuration import Configuration
 from connectors.knowledge_files import kept
 from connectors.lake import Lake
-from zebrawatch.nights import NightRange
+from zebrawatch.nights import NightRange, ReplayPlan
 from zebrawatch.schemas import NOTES, PATIENTS
 
 NOTE = {"subject_id": 1, "note_id": "DocumentReference/1", "version": "a", "pull": "p", "known_night": date(2025, 3, 4)}
@@ -65,16 +65,19 @@ def test_where_there_is_no_text_no_reader_is_built(spark: Any, tmp_path: Path, m
         evidence._read(run, cast(Any, SimpleNamespace(name="p")))
 
 
-@pytest.mark.parametrize(("lines", "brief"), [((1, 2), True), ((BRIEF_LINES, 1), False)])
+@pytest.mark.parametrize(
+    ("lines", "replay", "brief"),
+    [((1, 2), None, True), ((BRIEF_LINES, 1), None, False), ((), ReplayPlan(None, None, "note"), False)],
+)
 def test_java_is_started_for_what_there_is_to_do(
-    lines: tuple[int, ...], brief: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lines: tuple[int, ...], replay: ReplayPlan | None, brief: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pulls = [SimpleNamespace(manifest=SimpleNamespace(lines=count)) for count in lines]
     told: list[bool] = []
-    monkeypatch.setattr(NightRun, "new_pulls", lambda _: pulls)
+    monkeypatch.setattr(NightRun, "pulls_to_read", lambda *_: pulls)
     monkeypatch.setattr(night_run, "session", lambda *_, brief: told.append(brief))
     lake = Lake.open(tmp_path, create=True)
-    NightRun(Configuration(), lake, "run", NightRange.parse("2025-03-05")).start_spark()
+    NightRun(Configuration(), lake, "run", NightRange.parse("2025-03-05"), replay=replay).start_spark()
     assert told == [brief]
 
 
