@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import os
 import pickle
+import uuid
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -98,11 +99,11 @@ def kept(folder: Path, name: str, digest: str, make: Callable[[], Made]) -> Made
     if place.is_file():
         return cast(Made, pickle.loads(place.read_bytes()))
     made = make()
-    for old in folder.glob(f"{name}-*"):
-        old.unlink()
-    partial = place.with_suffix(".partial")
+    for old in folder.glob(f"{name}-*.pickle"):
+        old.unlink(missing_ok=True)
+    partial = folder / f".{name}-{uuid.uuid4().hex}"  # an audit may make it at the same time
     partial.write_bytes(pickle.dumps(made))
-    partial.replace(place)  # whole or not at all
+    partial.replace(place)
     return made
 
 
