@@ -95,7 +95,7 @@ def rebuild(configuration: Configuration, lake: Lake, flag: FlagName, say: Calla
     subjects = with_merged(lake, flag.subject_id)
     stored = _stored(lake, published[-1], subjects, flag.subject_id)
     names = set(pc.unique(stored["patients"]["source_id"]).to_pylist())
-    session(settings.spark, lake.scratch)  # before the passing lake: Spark's own files must outlast it
+    session(settings.spark, lake.scratch, brief=True)  # before the passing lake: Spark's own files must outlast it
     with _passing_lake(lake) as passing:
         run = _PatientRun(settings, passing, f"audit-{uuid.uuid4().hex[:8]}", nights, say)
         lines = _take_in(run, lake, names)

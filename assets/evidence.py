@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from functools import reduce
 from itertools import accumulate
 from typing import Any
@@ -22,7 +21,7 @@ from connectors.pulls import Pull
 from zebrawatch.engine import findings as engine
 from zebrawatch.engine import score
 from zebrawatch.engine.events import findings_of_events, namings_of_events
-from zebrawatch.engine.texts import read_texts
+from zebrawatch.engine.texts import READ_SCHEMA, read_texts
 from zebrawatch.evidence.background import Background, nights_of_month
 from zebrawatch.evidence.ranking import DEFAULT_CALIBRATION, RankingParameters
 from zebrawatch.learnt import Learnt, refuse_later
@@ -98,15 +97,8 @@ def candidates(run: NightRun) -> dict[str, Any]:
     """
     refuse_later(learnt_of(run))
     near = near_patients(run)
-    scored = changed_patients(run, near)
-    standing = standing_findings(run, near).join(scored, "subject_id", "left_semi")
-    people = (
-        run.table(PATIENTS)
-        .where(F.col("known_night") <= F.lit(run.nights.last))
-        .join(scored, "subject_id", "left_semi")
-    )
-    masked = score.masked(standing, run.table(NAMINGS).where(F.col("known_night") <= F.lit(run.nights.last)))
-    frame = score.candidates(masked, people, _scoring(run)).withColumn("night_range", F.lit(str(run.nights)))
+    nobody = near is not None and not near.num_rows
+    frame = run.table(CANDIDATES).limit(0) if nobody else _scores(run, near)
     written = run.keep(run.lake.write_nights(frame, CANDIDATES, run.nights))
     rows = run.lake.arrow(CANDIDATES, ["subject_id", "night"], rows=pc.field("night_range") == str(run.nights))
     return {
@@ -114,6 +106,19 @@ def candidates(run: NightRun) -> dict[str, Any]:
         "patients": int(pc.count_distinct(rows["subject_id"]).as_py()),
         "scores": rows.group_by(["subject_id", "night"]).aggregate([]).num_rows,
     }
+
+
+def _scores(run: NightRun, ids: pa.Table | None) -> DataFrame:
+    """Rows of CANDIDATES for whoever changed among these patients (None: among all)."""
+    near = None if ids is None else run.spark.createDataFrame(ids)
+    standing = standing_findings(run, near)
+    people = run.table(PATIENTS).where(F.col("known_night") <= F.lit(run.nights.last))
+    if near is not None:
+        standing = standing.persist()  # a few patients' rows, read twice
+        scored = F.broadcast(changed_patients(run, standing))
+        standing, people = (rows.join(scored, "subject_id", "left_semi") for rows in (standing, people))
+    masked = score.masked(standing, run.table(NAMINGS).where(F.col("known_night") <= F.lit(run.nights.last)))
+    return score.candidates(masked, people, _scoring(run)).withColumn("night_range", F.lit(str(run.nights)))
 
 
 def learnt_of(run: NightRun) -> list[Learnt]:
@@ -128,19 +133,22 @@ def learnt_of(run: NightRun) -> list[Learnt]:
     return [*months, calibration, *fusion]
 
 
-def near_patients(run: NightRun) -> DataFrame | None:
-    """Whose rows need to be looked at to tell who changed in the range; None for everybody (a lake's first run)."""
+def near_patients(run: NightRun) -> pa.Table | None:
+    """Whose rows need to be looked at to tell who changed in the range; None for everybody (a lake's first run).
+
+    Where nothing became known nothing ceased to stand either: then nobody, and only the nights of rows were read.
+    """
     if run.first_run:
         return None
-    ids = touched(*_known(run), run.nights).toArrow()
-    return run.spark.createDataFrame(ids) if ids.num_rows else run.spark.createDataFrame([], "subject_id long")
+    within = (pc.field("known_night") >= run.nights.first) & (pc.field("known_night") <= run.nights.last)
+    if not any(run.lake.arrow(table, ["known_night"], rows=within).num_rows for table in (NOTES, EVENTS, PATIENTS)):
+        return pa.table({"subject_id": pa.array([], pa.int64())})
+    return touched(*_known(run), run.nights).toArrow()
 
 
-def changed_patients(run: NightRun, near: DataFrame | None) -> DataFrame:
-    """Patients of whom something became known, or ceased to stand, in the range (all of them on a lake's first run)."""
-    since = date(1800, 1, 1) if run.first_run else run.nights.first
-    within = F.col("night").between(F.lit(since), F.lit(run.nights.last))
-    standing = standing_findings(run, near)
+def changed_patients(run: NightRun, standing: DataFrame) -> DataFrame:
+    """Patients of whom something became known, or ceased to stand, in the range, by `standing` findings and records."""
+    within = F.col("night").between(F.lit(run.nights.first), F.lit(run.nights.last))
     nights = [
         standing.select("subject_id", F.greatest("known_night", "source_night").alias("night")),
         standing.select("subject_id", F.col("removed_night").alias("night")),
@@ -289,7 +297,10 @@ def _read(run: NightRun, pull: Pull) -> DataFrame:
             .select("text_sha256", "text")
             .dropDuplicates(["text_sha256"])
         )
-        run.say(f"Reading {texts.count():,} distinct texts")
+        number = texts.count()
+        run.say(f"Reading {number:,} distinct texts")
+        if not number:  # no worker is started, which would build what it reads with
+            return run.spark.createDataFrame(READ_SCHEMA.empty_table())
         shared = texts.repartition(max(1, run.configuration.spark.partitions))
         read_texts(run.spark, shared, run.lexicon, run.naming_set).write.mode("overwrite").parquet(str(place / "rows"))
         (place / "complete").touch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -10,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow.compute as pc
 
 from connectors import knowledge_files
@@ -23,7 +25,7 @@ from connectors.policies import policies_of
 from connectors.pulls import Pull, pulls_of, write_clock
 from connectors.spark import session
 from connectors.vllm_batch import BatchReport, Launch
-from zebrawatch import evidence, screen
+from zebrawatch import evidence, knowledge, screen
 from zebrawatch.errors import ConfigurationError, LakeError
 from zebrawatch.evidence.background import Background
 from zebrawatch.evidence.codes import CodeMap
@@ -36,7 +38,7 @@ from zebrawatch.nights import Landmarks, NightRange, ReplayPlan
 from zebrawatch.outcome.summary import Outcome
 from zebrawatch.reasoning.arm import ArmOutcome, Planned
 from zebrawatch.reasoning.fusion import FittedFusion, read_fusion
-from zebrawatch.schemas import EVENTS, NOTES, PATIENTS, Table
+from zebrawatch.schemas import EVENTS, NAMINGS, NOTES, PATIENTS, Table
 from zebrawatch.screen.alerts import AlertPolicy
 from zebrawatch.screen.naming import NamingSet, read_groups
 from zebrawatch.screen.policy import PolicyHistory
@@ -55,6 +57,10 @@ NOT_READING = frozenset(
 """Files of evidence and screen that weigh or judge what was read: a change to them reads no text again."""
 
 
+BRIEF_LINES = 1_000_000
+"""Lines of FHIR to be read, below which Java starts as for little work (some 170,000 notes)."""
+
+
 def code_digest(*packages: ModuleType, without: Collection[str] = ()) -> str:
     """sha256 over the source files of packages, first 16 hex digits: tells one state of the code from another.
 
@@ -64,6 +70,24 @@ def code_digest(*packages: ModuleType, without: Collection[str] = ()) -> str:
     for package in packages:
         for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
             if path.name not in without:
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class WordLists(NamedTuple):
+    """What texts and events are read with."""
+
+    lexicon: Lexicon
+    naming_set: NamingSet
+    code_map: CodeMap
+
+
+def _digest_of_makers() -> str:
+    """Digest of all that makes word lists of knowledge files: sources and data of these packages, and Python."""
+    digest = hashlib.sha256(f"{sys.version} {np.__version__}".encode())
+    for package in (evidence, knowledge, screen):
+        for path in sorted(Path(str(package.__file__)).parent.rglob("*.*")):
+            if path.is_file() and "__pycache__" not in path.parts:
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -121,7 +145,9 @@ class NightRun:
     @cached_property
     def spark(self) -> SparkSession:
         """The process's Spark session."""
-        return session(self.configuration.spark, self.lake.scratch)
+        lines = sum(pull.manifest.lines for pull in self.pulls_to_read(NAMINGS))
+        brief = self.replay is None and lines < BRIEF_LINES  # a replay may have taken its rows from another lake
+        return session(self.configuration.spark, self.lake.scratch, brief=brief)
 
     def start_spark(self) -> None:
         """Start the session before a step that only names columns at first."""
@@ -257,20 +283,32 @@ class NightRun:
         return knowledge_files.ontology_of(self.files)
 
     @cached_property
+    def word_lists(self) -> WordLists:
+        """Word lists of the readers: they take ten seconds to make, and are kept beside the knowledge."""
+        return knowledge_files.kept(self.knowledge_folder, "word-lists", _digest_of_makers(), self._make_word_lists)
+
+    def _make_word_lists(self) -> WordLists:
+        groups = read_groups(self.files.orphanet) if self.files.orphanet else None
+        return WordLists(
+            Lexicon.build(self.ontology),
+            NamingSet.build(self.knowledge, self.ontology, groups),
+            CodeMap.build(self.ontology),
+        )
+
+    @property
     def lexicon(self) -> Lexicon:
         """The recogniser's lexicon."""
-        return Lexicon.build(self.ontology)
+        return self.word_lists.lexicon
 
-    @cached_property
+    @property
     def naming_set(self) -> NamingSet:
         """The naming set."""
-        groups = read_groups(self.files.orphanet) if self.files.orphanet else None
-        return NamingSet.build(self.knowledge, self.ontology, groups)
+        return self.word_lists.naming_set
 
-    @cached_property
+    @property
     def code_map(self) -> CodeMap:
         """Codes and names of findings."""
-        return CodeMap.build(self.ontology)
+        return self.word_lists.code_map
 
     @cached_property
     def policies(self) -> PolicyHistory:

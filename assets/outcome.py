@@ -250,11 +250,10 @@ def _texts(run: NightRun, notes: Collection[str]) -> dict[str, str]:
 def _evidence(run: NightRun, wanted: Collection[tuple[int, str]]) -> set[tuple[int, str, str]]:
     """Documents that counted for the wanted diseases; by batches: contributions are most of a lake's bytes."""
     subjects = pa.array(sorted({subject for subject, _ in wanted}), pa.int64())
-    rows = run.lake.arrow(
-        CANDIDATES,
-        ["subject_id", "disease_id", "contributions"],
-        rows=(pc.field("night") <= pa.scalar(run.nights.last, pa.date32())) & pc.field("subject_id").isin(subjects),
-    )
+    diseases = pa.array(sorted({disease for _, disease in wanted}), pa.string())
+    chosen = pc.field("subject_id").isin(subjects) & pc.field("disease_id").isin(diseases)
+    until = pc.field("night") <= pa.scalar(run.nights.last, pa.date32())
+    rows = run.lake.arrow(CANDIDATES, ["subject_id", "disease_id", "contributions"], rows=until & chosen)
     found: set[tuple[int, str, str]] = set()
     for batch in rows.to_batches(max_chunksize=BATCH):
         found |= evidence_of(batch.to_pandas(), wanted)

@@ -8,8 +8,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import pickle
+import uuid
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar, cast
 
 from zebrawatch.errors import KnowledgeError
 from zebrawatch.knowledge.diseases import Knowledge, KnowledgeFiles
@@ -19,6 +23,7 @@ DATA_VARIABLE = "ZEBRAWATCH_DATA"
 ORPHANET_NAME = "orphanet.jsonl.gz"
 MONDO_PATTERN = "mondo_exactmatch_*.sssom.tsv*"  # MONDO's hasDbXref tables are no exact matches (ICD10CM:E83)
 _HPO_NAMES = ("hp.obo", "phenotype.hpoa", "genes_to_phenotype.txt")
+Made = TypeVar("Made")
 
 
 def knowledge_files(folder: str = "") -> KnowledgeFiles:
@@ -94,6 +99,20 @@ def compiled(files: KnowledgeFiles, folder: Path) -> tuple[Knowledge, Path]:
         Knowledge.build(files, ontology_of(files)).save(place)
         (place / "complete").touch()
     return Knowledge.load(place), place
+
+
+def kept(folder: Path, name: str, digest: str, make: Callable[[], Made]) -> Made:
+    """What `make` gives, kept in `folder` under a digest of all that it is made of; kept under another, it goes."""
+    place = folder / f"{name}-{digest}.pickle"
+    if place.is_file():
+        return cast(Made, pickle.loads(place.read_bytes()))
+    made = make()
+    for old in folder.glob(f"{name}-*.pickle"):
+        old.unlink(missing_ok=True)
+    partial = folder / f".{name}-{uuid.uuid4().hex}"  # an audit may make it at the same time
+    partial.write_bytes(pickle.dumps(made))
+    partial.replace(place)
+    return made
 
 
 def checksum(files: KnowledgeFiles) -> str:

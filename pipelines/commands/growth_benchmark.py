@@ -28,7 +28,7 @@ PATIENTS, RARE = 60, 6
 CHANGED = (0.0, 0.01, 0.10)
 GOALS = {0.0: 0.03, 0.01: 0.05, 0.10: 0.15}
 """Largest share of a full run's CPU, net of an empty night on the small hospital (the project's own goal)."""
-FIRST_POLLED = date(2025, 7, 1)  # the night after the demo hospital's export
+FIRST_POLLED = date(2025, 7, 2)  # the night after the demo hospital's export, whose log says when that was
 _ID = re.compile(rb'((?:"id":"|/)[a-z]+-[0-9a-f]{12})(?=["/])')
 
 Say = Callable[[str], None]
@@ -76,12 +76,16 @@ def _nights(base: Path, place: Path, times: int, changed: tuple[float, ...], say
     full = _screen(source, place / "lake")
     say(_told(full))
     figures: dict[str, Any] = {**full, "nights": {}}
+    known = full["n"]
     for place_of_night, share in enumerate(changed):
         night = FIRST_POLLED + timedelta(days=place_of_night)
         say(f"A night on which {share:.0%} of the patients have something new")
         update = write_update(source, place / f"update-{share}", night, share)
-        figures["nights"][f"{share:.0%}"] = _screen(update, place / "lake", night)
-        say(_told(figures["nights"][f"{share:.0%}"]))
+        told = figures["nights"][f"{share:.0%}"] = _screen(update, place / "lake", night)
+        say(_told(told))
+        known += round(share * full["patients"])
+        if told["n"] != known:
+            raise BenchmarkError(f"The lake holds {told['n']:,} notes and should hold {known:,}: some were refused.")
     return figures
 
 
@@ -95,13 +99,22 @@ def multiply(base: Path, out: Path, times: int) -> Path:
     out.mkdir(parents=True)
     for file in sorted(base.glob("*.ndjson")):
         if file.name == "log.ndjson":
-            continue  # its counts are those of one copy
+            (out / file.name).write_bytes(_log(file.read_bytes(), times))
+            continue
         lines = [line for line in file.read_bytes().splitlines() if line.strip()]
         with (out / file.name).open("wb") as written:
             for copy in range(times):
                 written.writelines(_copied(line, copy) + b"\n" for line in lines)
     shutil.copy(base / "data_kind.json", out)
     return out
+
+
+def _log(log: bytes, times: int) -> bytes:
+    """The export's log with the counts of all copies; without its time, the export would come after the nights."""
+    events = [json.loads(line) for line in log.splitlines()]
+    for detail in (event["eventDetail"] for event in events):
+        detail.update({name: detail[name] * times for name in ("resourceCount", "resources") if name in detail})
+    return b"".join(json.dumps(event).encode() + b"\n" for event in events)
 
 
 def _copied(line: bytes, copy: int) -> bytes:

@@ -284,9 +284,11 @@ def background_steps(findings: DataFrame, ancestors: DataFrame) -> DataFrame:
         have.withColumn("first", F.greatest("known_night", "source_night"))
         .withColumn("last", F.coalesce("removed_night", F.lit(STANDING)))
         .where("first < last")
+        .groupBy("subject_id", "hpo_id", "last")
+        .agg(F.min("first").alias("first"))  # a note a month says the same again: once is enough for all it implies
         .join(F.broadcast(ancestors), "hpo_id")
-        .select("subject_id", "term", "first", "last")
-        .distinct()
+        .groupBy("subject_id", "term", "last")
+        .agg(F.min("first").alias("first"))
         .withColumn("so_far", F.max("last").over(before))
         .withColumn("stretch", F.sum(F.when(F.col("first") <= F.col("so_far"), 0).otherwise(1)).over(own))
         .groupBy("subject_id", "term", "stretch")

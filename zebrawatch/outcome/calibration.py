@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import statsmodels.api as sm
-from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from zebrawatch.outcome.intervals import Interval, wilson
 from zebrawatch.outcome.observation import night_value, observed, records
@@ -48,6 +46,8 @@ def calibration(stated: Sequence[float], happened: Sequence[bool], *, bins: int 
     perfect. `stated` in [0, 1]; ValueError where lengths differ. Slope, intercept and AUC are None where nothing or
     everything happened.
     """
+    from sklearn.metrics import brier_score_loss, roc_auc_score  # takes seconds
+
     p, y = np.asarray(stated, dtype=np.float64), np.asarray(happened, dtype=np.float64)
     if p.shape != y.shape:
         raise ValueError("stated probabilities and outcomes must have the same length")
@@ -141,6 +141,8 @@ def _log_odds(p: Floats) -> Floats:
 
 
 def _cox(p: Floats, y: Floats) -> tuple[float | None, float | None]:
+    import statsmodels.api as sm  # takes seconds
+
     odds = _log_odds(p)
     family = sm.families.Binomial()
     intercept = sm.GLM(y, np.ones((y.size, 1)), family=family, offset=odds).fit().params[0]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from statsmodels.stats.proportion import proportion_confint
+from scipy.special import ndtri
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,9 +26,11 @@ def wilson(hits: int, n: int) -> Interval | None:
     """Wilson's score interval for a proportion (E. B. Wilson, J Am Stat Assoc 1927;22:209); None where n is 0."""
     if n == 0:
         return None
-    low, high = proportion_confint(hits, n, alpha=1 - LEVEL, method="wilson")
-    share = hits / n
-    return Interval(min(float(low), share), max(float(high), share))  # rounding must not leave the estimate out
+    share, z = hits / n, -float(ndtri((1 - LEVEL) / 2))
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z * sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    low, high = max(0.0, middle - reach), min(1.0, middle + reach)
+    return Interval(min(low, share), max(high, share))  # rounding must not leave the estimate out
 
 
 def none_seen(exposure: float) -> Interval:

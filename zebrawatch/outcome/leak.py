@@ -15,6 +15,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -111,6 +112,7 @@ def edit_distance(first: str, second: str, limit: int) -> int:
     return row[-1]
 
 
+@lru_cache(maxsize=500_000)  # notes share their words: most pairs were compared before
 def _alike(name: str, word: str) -> bool:
     """Whether a word may be a miswritten word of a name: one slip from five letters on, two from nine; digits
     exactly.

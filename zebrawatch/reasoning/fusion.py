@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from zebrawatch.errors import ZebrawatchError
 from zebrawatch.reasoning.answers import JudgedAnswer, JudgedDisease
@@ -199,6 +198,8 @@ class FittedFusion:
         truth = np.array([entry.disease_id == pair.disease_id for pair in pairs for entry in pair.listed])
         if not rows or truth.all() or not truth.any():
             raise FusionError("A fitted fusion needs listed diseases that are right, and others that are wrong.")
+        from sklearn.linear_model import LogisticRegression  # takes seconds, in every worker that folds
+
         model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000).fit(np.array(rows), truth)
         posterior, rank, silent = (float(weight) for weight in model.coef_[0])
         through = max(known_through, *(pair.night for pair in pairs))

@@ -59,7 +59,7 @@ def touched(notes: DataFrame, events: DataFrame, patients: DataFrame, nights: Ni
     versions, pairs = _versions(notes, events), merges(patients).select("from_subject", "to_subject")
     moved = versions.where(within).select("base").distinct()
     own = versions.join(F.broadcast(moved), "base", "left_semi").select("subject_id")
-    own = own.unionByName(patients.where(within).select("subject_id")).distinct()
+    own = own.unionByName(patients.where(within).select("subject_id")).distinct().persist()  # asked for four times
     survivors = own.unionByName(
         pairs.join(own, pairs["from_subject"] == own["subject_id"], "left_semi").select(
             F.col("to_subject").alias("subject_id")
