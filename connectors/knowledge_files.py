@@ -102,11 +102,15 @@ def compiled(files: KnowledgeFiles, folder: Path) -> tuple[Knowledge, Path]:
 
 
 def kept(folder: Path, name: str, digest: str, make: Callable[[], Made]) -> Made:
-    """What `make` gives, kept in `folder` under a digest of all that it is made of; kept under another, it goes."""
+    """What `make` gives, kept in `folder` under a digest of all that it is made of; kept under another, it goes.
+
+    A file that cannot be read is made again.
+    """
     place = folder / f"{name}-{digest}.pickle"
-    if place.is_file():
+    try:
         return cast(Made, pickle.loads(place.read_bytes()))
-    made = make()
+    except Exception:  # not there, or cut short: a broken pickle raises whatever it comes to
+        made = make()
     for old in folder.glob(f"{name}-*.pickle"):
         old.unlink(missing_ok=True)
     partial = folder / f".{name}-{uuid.uuid4().hex}"  # an audit may make it at the same time
