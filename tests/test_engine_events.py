@@ -155,7 +155,7 @@ def test_labs_and_codes_become_findings_of_their_source(spark: SparkSession) -> 
             "relationship": "mother",
         },
     ]
-    codes = CodeMap({"SNOMED//16294009": SPLEEN}, {}, {}, "made")
+    codes = CodeMap({"SNOMED//16294009": SPLEEN}, {}, "made")
     people = frame(spark, PATIENTS, [{"subject_id": 1, "birth_date": date(1990, 1, 1), "known_night": DAY0}])
     found = findings_of_events(frame(spark, EVENTS, events), people, frame(spark, FINDINGS, []), codes)
     assert found.columns == FINDINGS.schema.names
