@@ -365,7 +365,8 @@ class _Builder:
             key = sum(self.stem_hashes[word] for word in bag) & ((1 << 64) - 1)
             known = stems.setdefault(key, entry)
             twin = known != entry and bool(mark & marks[known] & OPPOSITE)
-            if twin := twin and phrase.term not in {terms[each] for each in (known, *twins.get(known, ()))}:
+            twin = twin and all(terms[each] != phrase.term for each in (known, *twins.get(known, ())))
+            if twin:
                 twins[known] = (*twins.get(known, ()), entry)
                 marks[known] |= WITH_TWINS
             bags = self._class_bags(bag, mark)
